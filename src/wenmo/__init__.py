@@ -1,0 +1,41 @@
+"""Text into features, features into answers: the public names of wenmo.
+
+Each name is imported from its room when it is first used, so ``import wenmo`` costs nothing and needs no optional part.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wenmo.data.check import check as check
+    from wenmo.reports.compare import compare as compare
+    from wenmo.inference.evaluation import evaluate as evaluate
+    from wenmo.inference.predictor import load as load
+    from wenmo.models.registry import list_models as list_models
+    from wenmo.training.recipe import Recipe as Recipe
+    from wenmo.training.run import train as train
+
+__version__ = "0.1.0"
+
+# Type checkers read the imports above, Python reads this table; a test holds the two together.
+_ROOMS = {
+    "Recipe": "wenmo.training.recipe",
+    "check": "wenmo.data.check",
+    "compare": "wenmo.reports.compare",
+    "evaluate": "wenmo.inference.evaluation",
+    "list_models": "wenmo.models.registry",
+    "load": "wenmo.inference.predictor",
+    "train": "wenmo.training.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'wenmo' has no attribute {name!r}; it has {', '.join(_ROOMS)}")
+    value: object = getattr(import_module(_ROOMS[name]), name)
+    globals()[name] = value  # found directly from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*_ROOMS, "__version__"])

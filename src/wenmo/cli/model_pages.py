@@ -1,0 +1,185 @@
+"""What there is to know about a model: sizes, settings with their meaning, and what it does to a text step by step."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from wenmo.cli.output import results, visible
+from wenmo.data.batching import token_batch
+from wenmo.errors import InputError
+from wenmo.models.config import Config, ModelConfig
+from wenmo.models.registry import Preset, build_model, preset, presets
+from wenmo.models.tracing import trace
+from wenmo.reports import quantities
+from wenmo.text.tokenizers import Tokenizer
+from wenmo.training.recipe import Recipe
+
+_SHOWN_VOCABULARY, _SHOWN_LABELS = 10_000, 2
+
+
+def list_of_models() -> list[dict[str, Any]]:
+    """Name, parameters, paper and use of each model."""
+    return [_in_short(each, Recipe.build(model=name).model) for name, each in presets().items()]
+
+
+def describe(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """A model with every setting: its value and what it means.
+
+    Raises:
+        InputError: there is no such model, or a setting cannot work.
+    """
+    chosen, config = preset(name), Recipe.build(model=name, overrides=overrides).model
+    meanings = field_meanings(type(config))
+    settings = [
+        {"field": f"model.{field}", "value": value, "meaning": meanings.get(field, "")}
+        for field, value in config.to_dict().items()
+        if field != "model_type"
+    ]
+    return {
+        **_in_short(chosen, config),
+        "settings": settings,
+        "tokenizer": dict(chosen.tokenizer),
+        "training": dict(chosen.training),
+    }
+
+
+def trace_text(name: str, text: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """What a freshly started model does to one text: its tokens, and the shape behind each step.
+
+    Raises:
+        InputError: there is no such model, a setting cannot work, or the text has no token.
+    """
+    recipe = Recipe.build(model=name, overrides=overrides)
+    # The vocabulary is that of this text alone, so every token has to be kept.
+    tokenizer = Tokenizer.train([text], replace(recipe.data.tokenizer, min_frequency=1))
+    tokens = tokenizer.tokenize(text)
+    if not tokens:
+        raise InputError(f"--trace {text!r}: there is no word in it; give a text, such as --trace 'not bad at all'")
+    model = build_model(_with_sizes(recipe.model, tokenizer.vocab_size))
+    model.initialize(torch.Generator().manual_seed(recipe.training.seed))  # type: ignore[operator]
+    with torch.no_grad(), trace() as steps:
+        model.eval()(token_batch(tokenizer.encode_batch([text])))
+    return {
+        "model": name,
+        "text": text,
+        "tokens": tokens,
+        "steps": [{"step": step.name, "axes": list(step.axes), "shape": list(step.shape)} for step in steps],
+    }
+
+
+def field_meanings(config_class: type[Config]) -> dict[str, str]:
+    """The string under each field of a settings class, on one line."""
+    meanings: dict[str, str] = {}
+    for each in reversed(config_class.__mro__):
+        if issubclass(each, Config) and each is not Config:
+            meanings |= dict(_strings_under_fields(each))
+    return meanings
+
+
+def print_models(models: Sequence[dict[str, Any]]) -> None:
+    """A line for each model."""
+    table = _table()
+    table.add_column("model", no_wrap=True, style="bold")
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("paper")
+    table.add_column("use")
+    for model in models:
+        table.add_row(model["name"], quantities.large(model["parameters"]), model["paper"], model["use"])
+    results().print(table)
+    results().print(
+        f"Parameters are those with {_SHOWN_VOCABULARY:,} tokens in the vocabulary and {_SHOWN_LABELS} labels. "
+        "`wenmo models NAME` shows the settings of one.",
+        style="dim",
+    )
+
+
+def print_description(model: dict[str, Any]) -> None:
+    """One model and all its settings."""
+    results().print(Text.assemble((model["name"], "bold"), f"  {model['paper']}"))
+    results().print(f"{model['use']}.\n")
+    table = _table()
+    table.add_column("setting (-o)", no_wrap=True)
+    table.add_column("value", no_wrap=True)
+    table.add_column("meaning")
+    for setting in model["settings"]:
+        table.add_row(setting["field"], Text(_as_typed(setting["value"]), "bold"), setting["meaning"])
+    for section in ("tokenizer", "training"):
+        prefix = "data.tokenizer" if section == "tokenizer" else section
+        for field, value in model[section].items():
+            table.add_row(f"{prefix}.{field}", Text(_as_typed(value), "bold"), "what this model wants, unless you say")
+    results().print(table)
+    results().print(
+        f"{quantities.large(model['parameters'])} parameters with {_SHOWN_VOCABULARY:,} tokens in the vocabulary and "
+        f"{_SHOWN_LABELS} labels; each further token adds {model['parameters_per_token']:,}.",
+        style="dim",
+    )
+
+
+def print_trace(traced: dict[str, Any]) -> None:
+    """The tokens, then the steps below each other."""
+    results().print(Text.assemble((f"{len(traced['tokens'])} tokens  ", "dim"), visible("  ".join(traced["tokens"]))))
+    table = _table()
+    table.add_column("step")
+    table.add_column("axes")
+    table.add_column("shape", no_wrap=True)
+    for step in traced["steps"]:
+        axes = f"({', '.join(step['axes'])})"
+        table.add_row(step["step"], Text(axes, "dim"), Text(str(tuple(step["shape"])), "bold"))
+    results().print(table)
+
+
+def _in_short(chosen: Preset, config: ModelConfig) -> dict[str, Any]:
+    parameters, with_one_more = (_num_parameters(config, size) for size in (_SHOWN_VOCABULARY, _SHOWN_VOCABULARY + 1))
+    return {
+        "name": chosen.name,
+        "parameters": parameters,
+        "parameters_per_token": with_one_more - parameters,
+        "paper": chosen.paper,
+        "use": chosen.use,
+    }
+
+
+def _num_parameters(config: ModelConfig, vocab_size: int) -> int:
+    with torch.device("meta"):  # shapes without memory
+        model = build_model(_with_sizes(config, vocab_size))
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _with_sizes(config: ModelConfig, vocab_size: int) -> ModelConfig:
+    labels = {"num_outputs": _SHOWN_LABELS} if hasattr(config, "num_outputs") else {}
+    return replace(config, vocab_size=vocab_size, **labels)
+
+
+def _strings_under_fields(config_class: type[Config]) -> Iterator[tuple[str, str]]:
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(config_class))).body
+    assert isinstance(tree, ast.ClassDef)
+    field = ""
+    for statement in tree.body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                field = name
+            case ast.Expr(value=ast.Constant(value=str(meaning))) if field:
+                yield field, " ".join(meaning.replace("``", "").split())
+            case _:
+                field = ""
+
+
+def _as_typed(value: Any) -> str:
+    """A value as it is written behind ``-o field=``."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_as_typed, value))}]"
+    return str(value) if value != "" else '""'
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

@@ -1,0 +1,86 @@
+"""Options that several verbs share, each written once."""
+
+from typing import Annotated
+
+import typer
+
+_DATA, _SETTINGS, _RUN = "Data", "Settings", "The run"
+RESULT = "The result"
+
+# ---- data ------------------------------------------------------------------------------------------------------------
+
+Dev = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Texts to choose the best by; else a share of TRAIN.", rich_help_panel=_DATA),
+]
+Test = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Texts to score once, at the very end.", rich_help_panel=_DATA)
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The column of the texts, where its name does not tell.", rich_help_panel=_DATA),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The column of the labels, where its name does not tell.", rich_help_panel=_DATA),
+]
+LabelSeparator = Annotated[
+    str | None,
+    typer.Option(metavar="CHARS", help="What stands between several labels in one cell.", rich_help_panel=_DATA),
+]
+GroupColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Rows with the same value stay on one side of a split.", rich_help_panel=_DATA),
+]
+TimeColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Split by time: the latest rows are dev.", rich_help_panel=_DATA),
+]
+
+# ---- settings --------------------------------------------------------------------------------------------------------
+
+RecipeFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.toml", help="Settings from a file; the command line wins.", rich_help_panel=_SETTINGS),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override",
+        "-o",
+        metavar="FIELD=VALUE",
+        help="Any field of the recipe, such as training.max_epochs=5; may be repeated.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
+Vectors = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Word vectors: word2vec, GloVe or fastText.", rich_help_panel=_SETTINGS),
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Of everything random in the training.", rich_help_panel=_SETTINGS)
+]
+TrainingPrecision = Annotated[
+    str | None, typer.Option(metavar="float32|bfloat16", help="Of the arithmetic.", rich_help_panel=_SETTINGS)
+]
+
+# ---- the run ---------------------------------------------------------------------------------------------------------
+
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run that stopped in --out.", rich_help_panel=_RUN)
+]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="Such as cpu, cuda or cuda:1; else what there is.", rich_help_panel=_RUN)
+]
+
+# ---- the result ------------------------------------------------------------------------------------------------------
+
+OutFolder = Annotated[str, typer.Option(metavar="DIR", help="The folder to make.", rich_help_panel=RESULT)]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON, and nothing else.", rich_help_panel=RESULT)
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.", rich_help_panel=RESULT)]
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="The folder of a trained model.")]

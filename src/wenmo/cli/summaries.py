@@ -1,0 +1,66 @@
+"""What a run came to, for people: metrics side by side, then the facts."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from wenmo.cli.output import print_notes, results
+from wenmo.reports import quantities
+
+if TYPE_CHECKING:
+    from wenmo.training.run import Metrics, TrainingResult
+
+
+def print_training(result: "TrainingResult") -> None:
+    """Metrics on dev and test beside each other, what was forgotten, and where the model stands."""
+    print_notes(result.notes)
+    measured = {name: metrics for name, metrics in (("dev", result.dev), ("test", result.test)) if metrics}
+    if measured:
+        print_metrics(measured)
+    if result.forgotten:
+        _print_forgotten(result.forgotten)
+    steps = f"{result.steps:,} steps in " if result.steps else ""
+    print_facts(
+        {
+            "trained": f"{steps}{quantities.seconds(result.seconds)}, {quantities.count(result.parameters)} parameters",
+            "model": str(result.model),
+            "use it": f"wenmo predict {result.model} FILE",
+        }
+    )
+
+
+def print_metrics(measured: "Mapping[str, Metrics]") -> None:
+    """A line for each metric, a column for each part of the data; every figure with its 95 % interval."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("%")
+    for part in measured:
+        table.add_column(f"{part} (95 % interval)")
+    for name in next(iter(measured.values())):
+        if not _repeats_accuracy(name, measured):
+            table.add_row(quantities.metric_name(name), *(_figure(metrics[name]) for metrics in measured.values()))
+    results().print(table)
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Names and values below each other; a value is never broken, so that it can be copied."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        results().print(Text.assemble((f"{name:<{width}}  ", "dim"), value), soft_wrap=True)
+
+
+def _figure(metric: Mapping[str, float]) -> Text:
+    low_to_high = quantities.interval(metric["low"], metric["high"])
+    return Text.assemble((quantities.percent(metric["value"]), "bold"), (f"  ({low_to_high})", "dim"))
+
+
+def _repeats_accuracy(name: str, measured: "Mapping[str, Metrics]") -> bool:
+    """With one label a text, micro F1 is the accuracy under another name."""
+    return name == "micro_f1" and all(metrics.get("accuracy") == metrics[name] for metrics in measured.values())
+
+
+def _print_forgotten(forgotten: Mapping[str, Any]) -> None:
+    results().print(f"On the {forgotten['rows']:,} dev texts of the model that this one went on from:")
+    print_metrics({"before": forgotten["before"], "after": forgotten["after"]})

@@ -1,0 +1,71 @@
+"""``wenmo train``."""
+
+from typing import Annotated
+
+import typer
+
+import wenmo
+from wenmo.cli import options
+from wenmo.cli.output import print_json
+
+
+def train(
+    data: Annotated[
+        str | None, typer.Argument(metavar="TRAIN", help="The labelled texts; a recipe may name them instead.")
+    ] = None,
+    *,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A name from `wenmo models`; a recipe may name it instead."),
+    ] = None,
+    out: options.OutFolder,
+    dev: options.Dev = None,
+    test: options.Test = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    label_separator: options.LabelSeparator = None,
+    group_column: options.GroupColumn = None,
+    time_column: options.TimeColumn = None,
+    recipe: options.RecipeFile = None,
+    overrides: options.Overrides = None,
+    vectors: options.Vectors = None,
+    seed: options.Seed = None,
+    precision: options.TrainingPrecision = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Go on from a trained model, with new texts or new labels."),
+    ] = None,
+    resume: options.Resume = False,
+    device: options.Device = "",
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train one model on labelled texts and save its folder."""
+    from wenmo.cli.progress import training_progress
+    from wenmo.cli.summaries import print_training
+
+    result = wenmo.train(
+        data,
+        model=model,
+        out=out,
+        dev=dev,
+        test=test,
+        text_column=text_column,
+        label_column=label_column,
+        label_separator=label_separator,
+        group_column=group_column,
+        time_column=time_column,
+        recipe=recipe,
+        overrides=overrides or (),
+        vectors=vectors,
+        seed=seed,
+        precision=precision,
+        start=start,
+        resume=resume,
+        device=device,
+        observers=[training_progress(model or "training")],
+    )
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print_training(result)

@@ -1,0 +1,1 @@
+"""From files to batches: readers, splits, checks, the token store, batching."""

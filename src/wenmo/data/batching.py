@@ -1,0 +1,102 @@
+"""From a store to batches: which rows go together, in which order, and as which tensors.
+
+The order is a function of (seed, epoch) alone, so that a run can go on in the middle of an epoch and every rank knows
+the batches of all the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wenmo.data.store import TokenStore
+from wenmo.features import TokenBatch
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOrder:
+    """How rows become batches.
+
+    Exactly one of ``batch_size`` and ``batch_tokens`` is set.
+    """
+
+    batch_size: int | None = None
+    """Rows of a batch."""
+    batch_tokens: int | None = None
+    """Places of a batch, padding included: rows times the longest of them. A longer row is a batch of its own."""
+    bucket: int = 0
+    """Batches among which rows are sorted by length before they are cut into batches; 0: not sorted at all."""
+    shuffle: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.batch_size is None) == (self.batch_tokens is None):
+            raise ValueError("set one of batch_size (rows) and batch_tokens (tokens), not both")
+        if (self.batch_size or self.batch_tokens or 0) < 1 or self.bucket < 0:
+            raise ValueError("batch_size and batch_tokens must be at least 1, bucket at least 0")
+
+    def epoch(self, lengths: NDArray[np.int64], number: int) -> list[Rows]:
+        """The batches of one epoch, each the rows that it holds."""
+        order = np.arange(len(lengths), dtype=np.int64)
+        rng = np.random.default_rng((self.seed, number))
+        if self.shuffle:
+            rng.shuffle(order)
+        if not self.bucket:
+            return self._cut(order, lengths)
+        window = self._rows_of_a_batch(lengths) * self.bucket
+        batches = []
+        for start in range(0, len(order), window):
+            rows = order[start : start + window]
+            batches += self._cut(rows[np.argsort(lengths[rows], kind="stable")], lengths)
+        if self.shuffle:
+            return [batches[i] for i in rng.permutation(len(batches))]
+        return batches
+
+    def shard(self, batches: Sequence[Rows], rank: int, world_size: int) -> list[tuple[Rows, bool]]:
+        """The batches of one rank and whether they count; all ranks get the same number.
+
+        Where the batches do not divide, the ranks left over repeat the first batch without counting it.
+        """
+        missing = -len(batches) % world_size
+        padded = [(rows, True) for rows in batches] + [(batches[0], False)] * missing
+        return padded[rank::world_size]
+
+    def _rows_of_a_batch(self, lengths: NDArray[np.int64]) -> int:
+        if self.batch_size is not None:
+            return self.batch_size
+        assert self.batch_tokens is not None
+        return max(1, int(self.batch_tokens / max(1.0, float(lengths.mean())))) if len(lengths) else 1
+
+    def _cut(self, rows: Rows, lengths: NDArray[np.int64]) -> list[Rows]:
+        if self.batch_size is not None:
+            return [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        assert self.batch_tokens is not None
+        batches, start, longest = [], 0, 0
+        for i, row in enumerate(rows):
+            longest_with = max(longest, int(lengths[row]))
+            if i > start and longest_with * (i + 1 - start) > self.batch_tokens:
+                batches.append(rows[start:i])
+                start, longest = i, int(lengths[row])
+            else:
+                longest = longest_with
+        if start < len(rows):
+            batches.append(rows[start:])
+        return batches
+
+
+def token_batch(rows: Sequence[NDArray[np.int32]], padding_id: int = 0) -> TokenBatch:
+    """Put rows of ids beside each other, padded on the right; at least one place long."""
+    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
+    ids = np.full(mask.shape, padding_id, np.int64)
+    ids[mask] = np.concatenate(rows) if len(rows) else 0
+    return TokenBatch(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask.astype(np.int64)))
+
+
+def store_batch(store: TokenStore, rows: Rows) -> TokenBatch:
+    """Some rows of a store as tensors."""
+    return token_batch(store["input_ids"].take(rows))

@@ -1,0 +1,40 @@
+"""What a reader gives: rows, and what it noticed on the way."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One text, or a pair, with what is known about it. Labels are strings and are never converted."""
+
+    text: str
+    label: str | tuple[str, ...] | None = None
+    """A tuple where a text has several labels, None where it has none."""
+    text_b: str | None = None
+    """The second text of a pair."""
+    group: str | None = None
+    """Rows of one group stay on one side of a split."""
+    time: str | None = None
+    """Orders the rows for a split by time."""
+    source: str = ""
+    """Where the row stands, as ``file:line``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A row that was left out, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass
+class RowSet:
+    """The rows of one source."""
+
+    rows: list[Row]
+    columns: dict[str, str] = field(default_factory=dict)
+    """Which column of the source was read as what: ``{"text": "review", "label": "stars"}``."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know: a guessed encoding, a guessed column."""
+    dropped: list[Dropped] = field(default_factory=list)

@@ -1,0 +1,112 @@
+"""What fits into the time given: how many epochs of each model, and of which size."""
+
+import re
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from wenmo.errors import InputError
+from wenmo.models.config import ModelConfig
+from wenmo.training.building import build_task, with_labels
+from wenmo.training.corpus import Corpus, encode
+from wenmo.training.loop import Loop
+from wenmo.training.recipe import Recipe
+from wenmo.text.tokenizers import Tokenizer
+
+_PROBE_UPDATES = 6
+_LEAST_EPOCHS = 3
+_SHARE_FOR_TRAINING = 0.8
+"""The rest is for looking at dev, measuring speed and writing folders."""
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one network is trained."""
+
+    recipe: Recipe
+    epochs: float
+    seconds: float
+    """Estimated, for one seed."""
+
+
+def parse_seconds(text: str | float | None) -> float | None:
+    """``"90s"``, ``"10m"``, ``"1.5h"`` or a number of seconds.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    return _parse(text, _SECONDS, "--budget", "10m")
+
+
+def parse_bytes(text: str | float | None) -> float | None:
+    """``"20MB"``, ``"512KiB"`` or a number of bytes.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    return _parse(text, _BYTES, "--max-size", "20MB")
+
+
+def plan_network(recipe: Recipe, corpus: Corpus, seconds: float | None) -> Plan:
+    """Fit a network's training into ``seconds``: first fewer epochs, then smaller layers.
+
+    A few updates are timed on the real data. Without a limit the recipe stays as it is.
+    """
+    per_epoch = _seconds_of_an_epoch(recipe, corpus)
+    epochs = recipe.training.max_epochs
+    if seconds is None:
+        return Plan(recipe, epochs, per_epoch * epochs)
+    usable = seconds * _SHARE_FOR_TRAINING
+    while per_epoch * _LEAST_EPOCHS > usable:
+        smaller = _smaller(recipe.model)
+        if smaller is None:
+            break
+        recipe = recipe.model_copy(update={"model": smaller})
+        per_epoch = _seconds_of_an_epoch(recipe, corpus)
+    epochs = min(epochs, max(1.0, usable / per_epoch))
+    training = recipe.training.model_copy(update={"max_epochs": round(epochs, 2), "max_seconds": usable})
+    return Plan(recipe.model_copy(update={"training": training}), epochs, per_epoch * epochs)
+
+
+def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
+    """Measured on the first texts; the first update, which warms up, does not count."""
+    rows = corpus.train[: (_PROBE_UPDATES + 1) * (recipe.training.batch_size or 50)]
+    recipe = with_labels(recipe, corpus, None)
+    tokenizer = Tokenizer.train((row.text for row in corpus.train), recipe.data.tokenizer)
+    recipe, task, _ = build_task(recipe, rows, tokenizer, None)
+    store = encode(rows, tokenizer, recipe.task, recipe.data.max_length)
+    with TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+        settings = recipe.training.model_copy(update={"max_steps": 1, "patience": 0, "max_seconds": 0.0})
+        loop = Loop(
+            task, store, None, settings, bucket=recipe.data.bucket, folder=Path(folder), device=torch.device("cpu")
+        )
+        loop.run()
+        loop.settings = settings.model_copy(update={"max_steps": 1 + _PROBE_UPDATES})
+        begun = time.monotonic()
+        steps = loop.run().step - 1
+        elapsed = time.monotonic() - begun
+    texts_per_update = max(1.0, len(rows) / (steps + 1))
+    return elapsed / max(1, steps) * len(corpus.train) / texts_per_update
+
+
+def _smaller(config: ModelConfig) -> ModelConfig | None:
+    """The same model with layers half as wide; None where they are small already."""
+    names = [name for name in ("embedding_size", "num_filters") if getattr(config, name, 0) >= 32]
+    given_vectors = getattr(config, "channels", "rand") != "rand"
+    names = [name for name in names if not (given_vectors and name == "embedding_size")]
+    return replace(config, **{name: getattr(config, name) // 2 for name in names}) if names else None
+
+
+def _parse(text: str | float | None, units: dict[str, int], option: str, example: str) -> float | None:
+    if text is None or isinstance(text, int | float):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    if not match or match[2].lower() not in units or float(match[1]) <= 0:
+        raise InputError(f"{option} {text!r}: write a number and a unit, for example {option} {example}")
+    return float(match[1]) * units[match[2].lower()]

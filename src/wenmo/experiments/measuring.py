@@ -1,0 +1,81 @@
+"""What a trained model costs to use: the time of one text, texts a second, bytes on disk."""
+
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from wenmo.inference.predictor import Predictor
+
+_SINGLE_TEXTS = 200
+_LEAST_SECONDS = 0.5
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a model answers on this machine."""
+
+    latency_ms_p50: float
+    latency_ms_p95: float
+    texts_per_second: float
+
+
+def measure_speed(model: Predictor, texts: Sequence[str]) -> Speed:
+    """Answer texts one by one, then all together, from raw text to label.
+
+    Latency is over up to 200 texts after a warm-up; throughput is the median of three rounds of half a second or more.
+    """
+    single = list(texts[:_SINGLE_TEXTS])
+    model.predict(single[:20])
+    latencies = []
+    for text in single:
+        begun = time.perf_counter()
+        model.predict([text])
+        latencies.append((time.perf_counter() - begun) * 1e3)
+    latencies.sort()
+    rates = []
+    for _ in range(_ROUNDS):
+        begun, answered = time.perf_counter(), 0
+        while time.perf_counter() - begun < _LEAST_SECONDS:
+            answered += len(model.predict(texts))
+        rates.append(answered / (time.perf_counter() - begun))
+    return Speed(
+        latency_ms_p50=statistics.median(latencies),
+        latency_ms_p95=latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))],
+        texts_per_second=statistics.median(rates),
+    )
+
+
+def machine() -> dict[str, object]:
+    """What these times were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": torch.get_num_threads(),
+        "memory_bytes": _memory_bytes(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    import os
+
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None

@@ -1,0 +1,219 @@
+"""A model folder: saved so that other tools understand it, loaded so that nothing in it can run code.
+
+``config.json`` holds the extractor's fields and the labels, ``model.safetensors`` the weights, ``tokenizer*.json`` the
+tokenizer, ``recipe.toml`` the whole run, ``metrics.json`` what was measured, ``README.md`` the model card. Every file is
+written aside and renamed; ``config.json`` comes last, so that a folder with it is whole.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from wenmo.errors import InputError, JobError
+from wenmo.models.registry import build_model, config_from_dict
+from wenmo.tasks.classification import Classification, ClassificationConfig
+from wenmo.text.tokenizers import Tokenizer
+
+FORMAT_VERSION = 1
+"""Raised when a folder changes so that an older wenmo could not read it; older folders stay readable."""
+
+CONFIG, WEIGHTS, RECIPE, METRICS, CARD = "config.json", "model.safetensors", "recipe.toml", "metrics.json", "README.md"
+_NOT_THE_MODELS = ("format_version", "wenmo_version", "id2label", "label2id", "problem_type", "tokenizer_fingerprint")
+
+
+@dataclass
+class ModelFolder:
+    """What a model folder holds."""
+
+    task: Classification
+    tokenizer: Tokenizer
+    recipe: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    card: str = ""
+
+
+def save_folder(path: Path, folder: ModelFolder) -> None:
+    """Write a model folder; what stood there before is whole until the new file replaces it.
+
+    Raises:
+        JobError: a file could not be written, for example because the disk is full.
+    """
+    import tomli_w
+
+    config = folder.task.config
+    labels = config.labels
+    described = {
+        **folder.task.extractor_config.to_dict(),
+        "problem_type": "multi_label_classification" if config.multi_label else "single_label_classification",
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "tokenizer_fingerprint": folder.tokenizer.fingerprint(),
+        "format_version": FORMAT_VERSION,
+        "wenmo_version": wenmo_version(),
+    }
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / CONFIG).unlink(missing_ok=True)
+        write_weights(path / WEIGHTS, folder.task.state_dict())
+        folder.tokenizer.save(path)
+        write_text(path / RECIPE, tomli_w.dumps(folder.recipe))
+        write_json(path / METRICS, folder.metrics)
+        write_text(path / CARD, folder.card)
+        write_json(path / CONFIG, described)
+    except OSError as error:
+        raise JobError(f"{path}: could not save the model ({error}); free some space or choose another --out") from error
+
+
+def load_folder(path: Path) -> ModelFolder:
+    """Read a model folder and make sure that its parts belong together.
+
+    Raises:
+        InputError: a file is missing, cut short or of another model; the message names it.
+    """
+    described = _read_config(path)
+    recipe = _read_recipe(path / RECIPE)
+    tokenizer = Tokenizer.load(path)
+    if described.get("tokenizer_fingerprint") not in (None, tokenizer.fingerprint()):
+        raise InputError(f"{path}: tokenizer.json is not the one this model was trained with; copy the whole folder again")
+    labels = tuple(described["id2label"][str(i)] for i in range(len(described["id2label"])))
+    config = config_from_dict({name: value for name, value in described.items() if name not in _NOT_THE_MODELS})
+    task_config = ClassificationConfig.from_dict({**recipe.get("task", {}), "labels": labels})
+    with torch.device("meta"):
+        task = Classification(build_model(config), config, task_config)
+    load_weights(path / WEIGHTS, task)
+    metrics = json.loads(_read(path / METRICS)) if (path / METRICS).exists() else {}
+    card = _read(path / CARD) if (path / CARD).exists() else ""
+    return ModelFolder(task.eval(), tokenizer, recipe, metrics, card)
+
+
+def load_weights(path: Path, task: torch.nn.Module) -> None:
+    """Put the weights of a file into a module, each exactly where it belongs.
+
+    Raises:
+        InputError: the file is missing or cut short, or a weight is missing, left over or of another shape.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there are no weights; copy the whole folder again, or train the model anew")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: cut short or not a safetensors file ({error}); copy it again") from error
+    wanted = task.state_dict()
+    missing, extra = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
+    if missing or extra:
+        raise InputError(f"{path}: lacks {_few(missing)} and has {_few(extra)} beyond the model of {CONFIG}")
+    for name, weight in weights.items():
+        if weight.shape != wanted[name].shape:
+            raise InputError(
+                f"{path}: {name} is {tuple(weight.shape)}, but {CONFIG} describes {tuple(wanted[name].shape)}; "
+                f"the two files are of different models"
+            )
+    trained = {name: parameter.requires_grad for name, parameter in task.named_parameters()}
+    task.load_state_dict(weights, assign=True)
+    for name, parameter in task.named_parameters():
+        parameter.requires_grad_(trained[name])
+
+
+def folder_bytes(path: Path) -> int:
+    """Size of what is needed to answer: config, weights and tokenizer."""
+    needed = (CONFIG, WEIGHTS, RECIPE, "tokenizer.json", "tokenizer_config.json")
+    return sum((path / name).stat().st_size for name in needed if (path / name).exists())
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether a whole model stands there."""
+    return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it into place."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON aside and rename it into place."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write safetensors aside and rename them into place."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file({name: weight.detach().contiguous() for name, weight in weights.items()}, aside)
+        os.replace(aside, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def weights_digest(path: Path) -> str:
+    """SHA-256 over names, shapes and values, whatever the order in the file."""
+    digest = hashlib.sha256()
+    with safe_open(path, framework="pt") as weights:
+        for name in sorted(weights.keys()):
+            tensor = weights.get_tensor(name)
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def wenmo_version() -> str:
+    """The installed version, or that of a source tree that is not installed."""
+    try:
+        return version("wenmo")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such folder; a model folder is what `wenmo train --out` made")
+    try:
+        described = json.loads(_read(path / CONFIG))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path / CONFIG}:{error.lineno}: not JSON ({error.msg}); copy the folder again") from error
+    if not isinstance(described, dict) or "id2label" not in described:
+        raise InputError(f"{path / CONFIG}: not a model of wenmo: it has no labels (id2label)")
+    if described.get("format_version", 1) > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format {described['format_version']} is newer than this wenmo reads ({FORMAT_VERSION}); update wenmo"
+        )
+    return described
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not TOML ({error}); copy the folder again") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: missing; the folder is not a model or was not saved to the end (use --resume to go on with a run)"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; copy the folder again") from error
+
+
+def _few(names: list[str]) -> str:
+    return "nothing" if not names else ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,1 @@
+"""Using a trained model: raw texts to answers and to vectors."""

@@ -1,0 +1,274 @@
+"""Raw texts to answers and vectors: in their order, in flat memory, the same alone and in company."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wenmo.errors import InputError
+from wenmo.features import TokenBatch
+from wenmo.folder import ModelFolder, load_folder
+from wenmo.inference.engines import Precision, TokenIds, choose_engine, run_in_batches
+from wenmo.models.pooling import Pooling, pool
+from wenmo.tasks.classification import Classification
+from wenmo.tasks.metrics import decide
+from wenmo.text.tokenizers import Tokenizer
+from wenmo.training.distribution import choose_device
+
+logger = logging.getLogger(__name__)
+
+_WINDOW_TEXTS = 8192
+_WINDOW_CHARACTERS = 8_000_000
+"""Texts in hand at a time: among them those of one length are found, and no more of them are in memory."""
+_PRECISIONS: dict[str, Precision] = {"float32": "float32", "bfloat16": "bfloat16"}
+_POOLINGS: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first", "cls": "first", "last": "last"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one text."""
+
+    label: str | tuple[str, ...]
+    """The likeliest label; where a text may have several, all of at least 0.5, also none."""
+    probability: float
+    """Of ``label``; where a text may have several, of the least certain of the yes and no said to each label."""
+    probabilities: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        label = list(self.label) if isinstance(self.label, tuple) else self.label
+        return {"label": label, "probability": self.probability, "probabilities": self.probabilities}
+
+
+@dataclass
+class TextCounts:
+    """What was remarkable about the texts of a call; brought along by the caller and counted up as they are read."""
+
+    texts: int = 0
+    cut: int = 0
+    """Texts with more tokens than the model reads."""
+    unknown: int = 0
+    """Texts without any token that the model knows, also empty ones."""
+    first_unknown: int = 0
+    """Which text, from 1, was the first of them."""
+
+    def warnings(self, max_length: int) -> list[str]:
+        """A sentence for each count that is not 0."""
+        said = []
+        if self.cut:
+            said.append(f"{self.cut:,} of {self.texts:,} texts were cut behind {max_length:,} tokens, as in training")
+        if self.unknown:
+            said.append(
+                f"{self.unknown:,} of {self.texts:,} texts have no token that the model knows; the first is text "
+                f"{self.first_unknown:,}. Their answer says nothing about them"
+            )
+        return said
+
+    def log(self, max_length: int) -> None:
+        """Say them as warnings."""
+        for sentence in self.warnings(max_length):
+            logger.warning("%s", sentence)
+
+
+def load(path: str | Path, *, device: str = "", precision: str = "float32", runtime: str = "auto") -> "Predictor":
+    """Load a model folder for use.
+
+    Args:
+        path: what `wenmo.train` or `wenmo.compare` made.
+        device: such as ``cpu`` or ``cuda:1``; empty: a GPU where there is one.
+        precision: ``float32`` or ``bfloat16``.
+        runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN on the CPU), or ``auto``, which takes
+            the fastest that covers the model.
+
+    Raises:
+        InputError: the folder is not a whole model, or one of the settings cannot work.
+    """
+    return Predictor(load_folder(Path(path)), device=device, precision=precision, runtime=runtime)
+
+
+class Predictor:
+    """A model in use. Safe to use from several threads."""
+
+    def __init__(
+        self, folder: ModelFolder, *, device: str = "", precision: str = "float32", runtime: str = "auto"
+    ) -> None:
+        self.folder = folder
+        self.task: Classification = folder.task.eval()
+        self.tokenizer: Tokenizer = folder.tokenizer
+        self.extractor: nn.Module = folder.task.extractor
+        self.labels: tuple[str, ...] = folder.task.config.labels
+        self.max_length: int = folder.recipe.get("data", {}).get("max_length", 0)
+        """Tokens of a text that are read; 0: all."""
+        self._precision = _known_precision(precision)
+        self._device = _move(self.task, device)
+        self._engine = choose_engine(self.extractor, runtime, self._device, self._precision)
+
+    @property
+    def runtime(self) -> str:
+        """What runs the model, ``torch`` or ``packed``."""
+        return self._engine.name
+
+    def predict(self, texts: str | Iterable[str]) -> list[Prediction]:
+        """The answer to each text, in their order; a single text gives a list of one.
+
+        Raises:
+            InputError: an item is not a string.
+        """
+        return list(self.stream(texts))
+
+    def stream(self, texts: str | Iterable[str], *, counts: TextCounts | None = None) -> Iterator[Prediction]:
+        """As `predict`, for any number of texts: some thousands of them are in memory at a time.
+
+        Args:
+            counts: where to count texts that were cut or are unknown; without it they are logged at the end.
+        """
+        for probabilities in self._answer_windows(texts, counts):
+            yield from self._predictions(probabilities)
+
+    def probabilities(self, texts: str | Iterable[str], *, counts: TextCounts | None = None) -> NDArray[np.float32]:
+        """``(rows, num_labels)``, the labels in the order of ``labels``."""
+        windows = list(self._answer_windows(texts, counts))
+        return np.concatenate(windows) if windows else np.empty((0, len(self.labels)), np.float32)
+
+    def embed(
+        self, texts: str | Iterable[str], pooling: str | None = None, normalize: bool = False
+    ) -> NDArray[np.float32]:
+        """A vector for each text, ``(rows, size)``.
+
+        Args:
+            texts: one text or many.
+            pooling: None is the model's own sentence vector; ``mean``, ``max``, ``first`` (or ``cls``) and ``last``
+                make it of the vectors of the tokens.
+            normalize: to length 1; a vector of zeros stays as it is.
+
+        Raises:
+            InputError: there is no such pooling, or an item is not a string.
+        """
+        windows = list(self.embed_windows(texts, pooling=pooling, normalize=normalize))
+        return np.concatenate(windows) if windows else np.empty((0, self.embedding_size(pooling)), np.float32)
+
+    def embed_windows(
+        self,
+        texts: str | Iterable[str],
+        *,
+        pooling: str | None = None,
+        normalize: bool = False,
+        counts: TextCounts | None = None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """As `embed`, some thousand rows at a time."""
+        how = _known_pooling(pooling)
+        for rows in self._encode_windows(texts, counts):
+            vectors = self._vectors(rows, how)
+            if normalize:
+                vectors = torch.nn.functional.normalize(vectors, dim=1)
+            yield vectors.float().cpu().numpy()
+
+    def embedding_size(self, pooling: str | None = None) -> int:
+        """Width of what `embed` gives."""
+        config = self.task.extractor_config
+        return config.pooler_size if pooling is None else config.hidden_size
+
+    def _answer_windows(self, texts: str | Iterable[str], counts: TextCounts | None) -> Iterator[NDArray[np.float32]]:
+        for rows in self._encode_windows(texts, counts):
+            yield self._answer(rows)
+
+    def _encode_windows(self, texts: str | Iterable[str], counts: TextCounts | None) -> Iterator[list[TokenIds]]:
+        """Texts as ids, as many at a time as shall be in memory."""
+        counted = counts or TextCounts()
+        for window in _windows([texts] if isinstance(texts, str) else texts, counted):
+            yield self._encode(window, counted)
+        if counts is None:
+            counted.log(self.max_length)
+
+    def _encode(self, texts: Sequence[str], counts: TextCounts) -> list[TokenIds]:
+        rows = self.tokenizer.encode_batch(texts)
+        if self.max_length:
+            too_long = [i for i, row in enumerate(rows) if len(row) > self.max_length]
+            for i in too_long:
+                rows[i] = rows[i][: self.max_length]
+            counts.cut += len(too_long)
+        unknown = _without_known(rows, self.tokenizer.unk_token_id)
+        if len(unknown):
+            counts.first_unknown = counts.first_unknown or counts.texts + int(unknown[0]) + 1
+            counts.unknown += len(unknown)
+        counts.texts += len(rows)
+        return rows
+
+    @torch.inference_mode()
+    def _answer(self, rows: Sequence[TokenIds]) -> NDArray[np.float32]:
+        logits = self.task.classifier(self._engine.pooled(rows).to(self.task.classifier.weight.dtype))
+        answers: NDArray[np.float32] = self.task.probabilities(logits.float()).cpu().numpy()
+        return answers
+
+    @torch.inference_mode()
+    def _vectors(self, rows: Sequence[TokenIds], how: Pooling | None) -> Tensor:
+        if how is None:
+            return self._engine.pooled(rows)
+
+        def pooled(batch: TokenBatch) -> Tensor:
+            return pool(self.extractor(batch).last_hidden_state, batch.attention_mask, how)
+
+        return run_in_batches(rows, pooled, self._device, self._precision)
+
+    def _predictions(self, probabilities: NDArray[np.float32]) -> Iterator[Prediction]:
+        chosen = decide(probabilities, self.task.config.multi_label)
+        rows = probabilities.tolist()
+        if not self.task.config.multi_label:
+            for row, best in zip(rows, chosen.argmax(axis=1).tolist(), strict=True):
+                yield Prediction(self.labels[best], row[best], dict(zip(self.labels, row, strict=True)))
+            return
+        certain = np.where(chosen, probabilities, 1 - probabilities).min(axis=1).tolist()
+        for row, yes, least in zip(rows, chosen.tolist(), certain, strict=True):
+            label = tuple(name for name, has in zip(self.labels, yes, strict=True) if has)
+            yield Prediction(label, least, dict(zip(self.labels, row, strict=True)))
+
+
+def _windows(texts: Iterable[str], counts: TextCounts) -> Iterator[list[str]]:
+    window: list[str] = []
+    num_characters = 0
+    for text in texts:
+        if not isinstance(text, str):
+            number = counts.texts + len(window) + 1
+            raise InputError(f"text {number:,} is {text!r:.40}, a {type(text).__name__}; texts are strings")
+        window.append(text)
+        num_characters += len(text)
+        if len(window) >= _WINDOW_TEXTS or num_characters >= _WINDOW_CHARACTERS:
+            yield window
+            window, num_characters = [], 0
+    if window:
+        yield window
+
+
+def _without_known(rows: Sequence[TokenIds], unk_token_id: int) -> NDArray[np.int64]:
+    """Which rows hold nothing but unknown tokens."""
+    ends = np.cumsum([0, *map(len, rows)])
+    num_known = np.concatenate([[0], np.cumsum(np.concatenate(rows) != unk_token_id)])
+    return np.flatnonzero(num_known[ends[1:]] == num_known[ends[:-1]])
+
+
+def _known_precision(name: str) -> Precision:
+    if name not in _PRECISIONS:
+        raise InputError(f"there is no precision {name!r}; the precisions are {', '.join(_PRECISIONS)}")
+    return _PRECISIONS[name]
+
+
+def _known_pooling(name: str | None) -> Pooling | None:
+    if name is not None and name not in _POOLINGS:
+        raise InputError(f"there is no pooling {name!r}; the poolings are {', '.join(_POOLINGS)}")
+    return None if name is None else _POOLINGS[name]
+
+
+def _move(task: nn.Module, name: str) -> torch.device:
+    """Bring a model to the device of that name, or to the best there is."""
+    try:
+        device = choose_device(name)
+        task.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        raise InputError(f"the device {name!r} cannot be used: {str(error).splitlines()[0]}; try cpu") from error
+    return device

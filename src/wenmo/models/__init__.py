@@ -1,0 +1,1 @@
+"""The feature extractors: pure torch modules that know tensors only."""

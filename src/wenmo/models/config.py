@@ -1,0 +1,68 @@
+"""Settings as frozen dataclasses that refuse what they do not know."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+
+class Config:
+    """Base of every settings dataclass: values only, from and to plain dictionaries.
+
+    Subclasses are ``@dataclass(frozen=True, kw_only=True)``. Pydantic would drop unknown keys of a dataclass unless
+    told otherwise, hence ``__pydantic_config__``.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build the settings from plain values, as JSON and TOML hold them.
+
+        Raises:
+            ValueError: a name is not a field; the message says which field is nearest.
+        """
+        known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for name in values:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f"did you mean {nearest[0]!r}?" if nearest else f"its fields are {', '.join(known)}"
+                raise ValueError(f"{cls.__name__} has no field {name!r}; {hint}")
+        return cls(**{name: _frozen(value) for name, value in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as values that JSON and TOML can hold."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Config):
+    """Base of the extractors' settings. Each subclass has a literal field ``model_type`` that names it in files."""
+
+    fitting: ClassVar[Literal["gradient", "convex"]] = "gradient"
+    """How the weights are found: by the training loop, or by a convex solver over counted n-grams."""
+
+    model_type: str
+    vocab_size: int = 0
+    """0: taken from the tokenizer when the model is built."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the features."""
+        raise TypeError(f"{type(self).__name__} does not say its hidden_size")
+
+    @property
+    def pooler_size(self) -> int:
+        """Width of the one vector a text; that of the features unless a model pools to another."""
+        return self.hidden_size
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Config):
+        return value.to_dict()
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

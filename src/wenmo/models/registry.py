@@ -1,0 +1,134 @@
+"""The one table of presets: what a name on the command line stands for."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from torch import nn
+
+from wenmo.errors import InputError
+from wenmo.models.config import ModelConfig
+
+ENTRY_POINT_GROUP = "wenmo.models"
+"""Third parties declare entry points in this group; each names a `Preset`."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A name, the classes behind it, and the field values it sets."""
+
+    name: str
+    module: str
+    config_class: str
+    model_class: str
+    paper: str
+    use: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the tokenizer that this model wants unless a person says otherwise."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the training that suit this model."""
+
+    def load_config_class(self) -> type[ModelConfig]:
+        """Import the class of the settings."""
+        loaded: type[ModelConfig] = getattr(importlib.import_module(self.module), self.config_class)
+        return loaded
+
+    def load_model_class(self) -> type[nn.Module]:
+        """Import the class of the extractor."""
+        loaded: type[nn.Module] = getattr(importlib.import_module(self.module), self.model_class)
+        return loaded
+
+
+_NGRAMS = {"word_ngrams": (1, 2), "character_ngrams": (1, 3), "min_frequency": 2}
+
+_PRESETS = (
+    Preset(
+        name="textcnn",
+        module="wenmo.models.textcnn",
+        config_class="TextCnnConfig",
+        model_class="TextCnn",
+        paper="Kim, EMNLP 2014, arXiv 1408.5882",
+        use="short texts and reviews: phrases that decide, wherever they stand; small and fast",
+    ),
+    Preset(
+        name="bag",
+        module="wenmo.models.bag",
+        config_class="BagConfig",
+        model_class="Bag",
+        paper="Joulin et al., EACL 2017, arXiv 1607.01759",
+        use="topics; the fastest to train and to answer; word order only through n-grams",
+    ),
+    Preset(
+        name="tfidf",
+        module="wenmo.models.linear",
+        config_class="LinearConfig",
+        model_class="Linear",
+        paper="TF-IDF and logistic regression",
+        use="the linear baseline: every network is shown beside it",
+        values={"solver": "logistic", "counts": "logarithmic", "use_idf": True, "normalize": True},
+        tokenizer=_NGRAMS,
+    ),
+    Preset(
+        name="nbsvm",
+        module="wenmo.models.linear",
+        config_class="LinearConfig",
+        model_class="Linear",
+        paper="Wang and Manning, ACL 2012, section 2.3",
+        use="the stronger linear baseline for sentiment",
+        values={"solver": "naive-bayes-svm", "counts": "binary", "use_idf": False, "normalize": False},
+        tokenizer=_NGRAMS,
+    ),
+)
+
+
+@cache
+def presets() -> dict[str, Preset]:
+    """Every known preset by name, those of other packages behind our own."""
+    found = {preset.name: preset for preset in _PRESETS}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        found.setdefault(entry.name, entry.load())
+    return found
+
+
+def preset(name: str) -> Preset:
+    """The preset of this name.
+
+    Raises:
+        InputError: there is none; the message lists those there are.
+    """
+    known = presets()
+    if name not in known:
+        raise InputError(f"there is no model {name!r}; the models are {', '.join(known)}")
+    return known[name]
+
+
+def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
+    """Build the settings of the class that ``model_type`` names.
+
+    Raises:
+        InputError: ``model_type`` is missing or unknown.
+        ValueError: a field is unknown or its value cannot work.
+    """
+    return _by_model_type(values.get("model_type")).load_config_class().from_dict(values)
+
+
+def build_model(config: ModelConfig) -> nn.Module:
+    """The extractor of these settings, its weights not yet initialised."""
+    return _by_model_type(config.model_type).load_model_class()(config)
+
+
+def list_models() -> list[dict[str, str]]:
+    """Name, paper and use of every model."""
+    return [{"name": p.name, "paper": p.paper, "use": p.use} for p in presets().values()]
+
+
+def _by_model_type(model_type: object) -> Preset:
+    for candidate in presets().values():
+        default = candidate.load_config_class().__dataclass_fields__["model_type"].default  # type: ignore[attr-defined]
+        if default == model_type:
+            return candidate
+    raise InputError(f"model_type is {model_type!r}; known are {', '.join(sorted(presets()))}")

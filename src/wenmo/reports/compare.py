@@ -1,0 +1,138 @@
+"""Compare models on one data set and write the page about it: the verb ``compare``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wenmo.experiments.compare import BASELINES, Comparison, Watcher
+from wenmo.reports.comparison import write_comparison_report
+from wenmo.training.progress import Observer
+from wenmo.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """What a comparison came to."""
+
+    values: dict[str, Any]
+    out: Path
+
+    @property
+    def report(self) -> Path:
+        """The page to open in a browser."""
+        return self.out / str(self.values["report"])
+
+    @property
+    def winner(self) -> Path:
+        """The folder to use."""
+        return self.out / str(self.values["winner_folder"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        return self.values | {"report": str(self.report), "winner_folder": str(self.winner)}
+
+
+class Unwatched:
+    """A watcher that says nothing."""
+
+    def planned(self, plan: Sequence[Mapping[str, Any]]) -> None:
+        """See `Watcher`."""
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """See `Watcher`."""
+
+    def message(self, text: str) -> None:
+        """See `Watcher`."""
+
+    def training(self, model: str, seed: int) -> Observer | None:
+        """See `Watcher`."""
+        return None
+
+
+def compare(
+    data: str | Path,
+    *,
+    out: str | Path,
+    models: Sequence[str] = ("textcnn", "bag"),
+    dev: str | Path | None = None,
+    test: str | Path | None = None,
+    seeds: int = 1,
+    folds: int | None = None,
+    budget: str | float | None = None,
+    max_size: str | float | None = None,
+    no_texts: bool = False,
+    recipe: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    vectors: str | Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    label_separator: str | None = None,
+    group_column: str | None = None,
+    time_column: str | None = None,
+    resume: bool = False,
+    device: str = "",
+    watcher: Watcher | None = None,
+) -> ComparisonResult:
+    """Train every model on the same texts, choose on dev, score the winner once on test, and write the report.
+
+    Args:
+        data: the labelled texts; what ``dev`` and ``test`` do not give is a share of them, a tenth each.
+        models: names from `wenmo.list_models`; the linear baselines are always among them.
+        seeds: trainings of each network, to see how much chance is in them.
+        folds: cross-validation in place of one dev part.
+        budget: time for training all networks, like ``"10m"``; epochs, then sizes, follow it.
+        max_size: no larger model wins, like ``"20MB"``.
+        no_texts: the report shows no text of the data.
+
+    Raises:
+        InputError: the data or the settings cannot work, or the folder is taken.
+        JobError: no model could be trained, or the disk is full.
+    """
+    shared: dict[str, Any] = {
+        "data": {
+            "train": str(data),
+            "dev": str(dev) if dev else None,
+            "test": str(test) if test else None,
+            "test_share": None if test else 0.1,
+            "text_column": text_column,
+            "label_column": label_column,
+            "label_separator": label_separator,
+            "group_column": group_column,
+            "time_column": time_column,
+        },
+        "training": {"seed": seed},
+    }
+    names = list(dict.fromkeys([*BASELINES, *models]))
+    recipes = {}
+    for name in names:
+        built = Recipe.build(model=name, file=Path(recipe) if recipe else None, values=shared, overrides=())
+        takes_vectors = hasattr(built.model, "channels")
+        values = shared | {"data": {**shared["data"], "vectors": str(vectors) if vectors and takes_vectors else None}}
+        recipes[name] = Recipe.build(
+            model=name,
+            file=Path(recipe) if recipe else None,
+            values=values,
+            overrides=[o for o in overrides if not o.startswith("model.") or _has_field(built, o)],
+        )
+    comparison = Comparison(
+        recipes,
+        Path(out),
+        seeds=seeds,
+        num_folds=folds,
+        budget=budget,
+        max_size=max_size,
+        no_texts=no_texts,
+        resume=resume,
+        device=device,
+        watcher=watcher or Unwatched(),
+    )
+    result = ComparisonResult(comparison.run(), Path(out))
+    write_comparison_report(result.values, result.report, no_texts=no_texts)
+    return result
+
+
+def _has_field(recipe: Recipe, override: str) -> bool:
+    """An override of a model's field holds for the models that have it."""
+    return hasattr(recipe.model, override.removeprefix("model.").partition("=")[0].strip())

@@ -1,0 +1,1 @@
+"""Raw text to ids: normalisation, segmentation, vocabularies and word vectors."""

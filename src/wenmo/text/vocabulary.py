@@ -1,0 +1,84 @@
+"""The vocabulary of a tokenizer: which lists of tokens can be one, and the file that holds it."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from wenmo.errors import InputError
+
+PAD_TOKEN = "[PAD]"
+UNK_TOKEN = "[UNK]"
+SPECIAL_TOKENS = [PAD_TOKEN, UNK_TOKEN]
+"""Ids 0 and 1 of every vocabulary."""
+
+
+def check_vocabulary(vocabulary: list[str]) -> None:
+    """Refuse what cannot be a vocabulary.
+
+    Raises:
+        InputError: it does not begin with [PAD] and [UNK], or a token stands in it twice or cannot be saved.
+    """
+    if vocabulary[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
+        raise InputError(f"a vocabulary begins with {SPECIAL_TOKENS}; this one with {vocabulary[:2]}")
+    if len(set(vocabulary)) != len(vocabulary):
+        token, count = Counter(vocabulary).most_common(1)[0]
+        raise InputError(f"the token {token!r} stands {count} times in the vocabulary; each has one id")
+    for token in vocabulary:
+        try:
+            token.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"the token {token!r} holds a lone surrogate, which no file can hold") from error
+
+
+def write_vocabulary(path: Path, vocabulary: list[str]) -> None:
+    """Write a word-level ``tokenizer.json`` of the `tokenizers` library."""
+    import tokenizers
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+
+    tokenizer = tokenizers.Tokenizer(WordLevel({token: i for i, token in enumerate(vocabulary)}, unk_token=UNK_TOKEN))
+    tokenizer.pre_tokenizer = WhitespaceSplit()  # the nearest it has to words that were segmented before
+    tokenizer.add_special_tokens(SPECIAL_TOKENS)
+    write_aside(path, tokenizer.to_str(pretty=True))
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """The tokens of a ``tokenizer.json`` in the order of their ids.
+
+    Raises:
+        InputError: the file is missing, cut short, or holds no word-level vocabulary.
+    """
+    content = read_json(path)
+    try:
+        ids: dict[str, int] = content["model"]["vocab"]
+        vocabulary = sorted(ids, key=ids.__getitem__)
+        in_order = [ids[token] for token in vocabulary] == list(range(len(ids)))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} holds no word-level vocabulary; it was not written by wenmo") from error
+    if not in_order:
+        raise InputError(f"{path}: the ids are not 0 to {len(ids) - 1}, each once; copy the folder again")
+    check_vocabulary(vocabulary)
+    return vocabulary
+
+
+def read_json(path: Path) -> Any:
+    """A file of the folder of a model.
+
+    Raises:
+        InputError: it is missing, or not a whole JSON document.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; is {path.parent} the folder of a model?") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); copy the folder again") from error
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(aside, path)

@@ -1,0 +1,106 @@
+"""From settings to a task with its first weights."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wenmo.data.rows import Row
+from wenmo.errors import InputError
+from wenmo.folder import ModelFolder
+from wenmo.models.config import ModelConfig
+from wenmo.models.registry import build_model
+from wenmo.tasks.classification import Classification, find_labels
+from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
+from wenmo.training.corpus import Corpus
+from wenmo.training.recipe import Recipe
+
+
+def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> Recipe:
+    """The recipe with the labels of the data, behind those of the model that the run goes on from.
+
+    Raises:
+        InputError: there is only one label.
+    """
+    found, several = find_labels(corpus.train)
+    known = before.task.config.labels if before else recipe.task.labels
+    if not known and len(found) < 2 and not several:
+        raise InputError(
+            f"{recipe.data.train}: all {len(corpus.train)} rows have the label {found[0]!r}; a classifier needs two"
+        )
+    new = tuple(label for label in found if label not in known)
+    labels = (*known, *new) if before or not known else known
+    task = replace(recipe.task, labels=labels, multi_label=recipe.task.multi_label or several)
+    return recipe.model_copy(update={"task": task})
+
+
+def build_task(
+    recipe: Recipe, rows: Sequence[Row], tokenizer: Tokenizer, before: ModelFolder | None
+) -> tuple[Recipe, Classification, Coverage | None]:
+    """The task with its first weights, the recipe with every size known, and how many words have given vectors.
+
+    Raises:
+        InputError: the word vectors do not fit the model.
+    """
+    vectors = _read_vectors(recipe, tokenizer)
+    config = replace(recipe.model, **_sizes(recipe, tokenizer, vectors))
+    data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
+    recipe = recipe.model_copy(update={"model": config, "data": data})
+    task = Classification(build_model(config), config, recipe.task)
+    task.initialize(torch.Generator().manual_seed(recipe.training.seed))
+    coverage = None
+    if vectors is not None:
+        counts = Counter(token for row in rows for token in tokenizer.tokenize(row.text))
+        matrix, _, coverage = initial_embeddings(
+            tokenizer.vocabulary, vectors, vectors.matrix.shape[1], seed=recipe.training.seed, token_counts=counts
+        )
+        task.extractor.embeddings.load_vectors(torch.from_numpy(matrix))  # type: ignore[union-attr, operator]
+    if before is not None:
+        _take_over(task, before)
+    return recipe, task, coverage
+
+
+def _sizes(recipe: Recipe, tokenizer: Tokenizer, vectors: WordVectors | None) -> dict[str, Any]:
+    """The fields of the model that only the data can tell."""
+    sizes: dict[str, Any] = {"vocab_size": tokenizer.vocab_size}
+    if hasattr(recipe.model, "num_outputs"):
+        sizes["num_outputs"] = len(recipe.task.labels)
+    if vectors is not None:
+        width, asked = vectors.matrix.shape[1], getattr(recipe.model, "embedding_size", 0)
+        if asked not in (width, _default(recipe.model, "embedding_size")):
+            raise InputError(
+                f"{recipe.data.vectors}: its vectors have {width} numbers, but model.embedding_size is {asked}; "
+                f"leave the size out, or bring other vectors"
+            )
+        sizes["embedding_size"] = width
+        if getattr(recipe.model, "channels", "") == "rand":
+            sizes["channels"] = "non-static"
+    return sizes
+
+
+def _read_vectors(recipe: Recipe, tokenizer: Tokenizer) -> WordVectors | None:
+    channels = getattr(recipe.model, "channels", None)
+    if recipe.data.vectors and channels is None:
+        raise InputError(f"{recipe.data.vectors}: a {recipe.model.model_type} model takes no word vectors; leave them out")
+    if not recipe.data.vectors:
+        if channels not in (None, "rand"):
+            raise InputError(f"model.channels={channels!r} needs word vectors; name a file with --vectors")
+        return None
+    return read_vectors(Path(recipe.data.vectors), wanted=set(tokenizer.vocabulary))
+
+
+@torch.no_grad()
+def _take_over(task: Classification, before: ModelFolder) -> None:
+    """The weights of an earlier model; of its head, the rows of the labels it knew."""
+    task.extractor.load_state_dict(before.task.extractor.state_dict())
+    known = len(before.task.config.labels)
+    task.classifier.weight[:known] = before.task.classifier.weight
+    task.classifier.bias[:known] = before.task.classifier.bias
+
+
+def _default(config: ModelConfig, name: str) -> Any:
+    return next((f.default for f in fields(config) if f.name == name and f.default is not MISSING), None)

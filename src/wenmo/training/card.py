@@ -1,0 +1,77 @@
+"""The model card: what a model is, what it was trained on, how good it is, where it ends, how to make it again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from wenmo.folder import wenmo_version
+from wenmo.training.corpus import Corpus
+from wenmo.training.recipe import Recipe
+
+
+def model_card(
+    recipe: Recipe,
+    corpus: Corpus,
+    *,
+    parameters: int,
+    metrics: Mapping[str, Any],
+    vocabulary: str,
+    num_cut: int,
+) -> str:
+    """Markdown for the ``README.md`` of a model folder."""
+    labels = recipe.task.labels
+    lines = [
+        f"# {recipe.model.model_type} for {len(labels)} labels",
+        "",
+        f"Trained with wenmo {wenmo_version()}; {parameters:,} parameters; {vocabulary}.",
+        "",
+        "## Labels",
+        "",
+        ", ".join(f"`{_code(label)}`" for label in labels),
+        "",
+        "## Data",
+        "",
+        f"Train {len(corpus.train):,} texts, dev {len(corpus.dev):,}, test {len(corpus.test):,}; "
+        f"SHA-256 of texts and labels `{corpus.digest()}`.",
+        "",
+        *[f"- {_code(note)}" for note in corpus.notes],
+        "",
+        "## Metrics",
+        "",
+        "| part | metric | value | 95 % interval |",
+        "|---|---|---|---|",
+        *_metric_rows(metrics),
+        "",
+        "Choices (the best epoch, regularization) were made on dev, so its figures are a little too good; test was "
+        "looked at once.",
+        "",
+        "## Limits",
+        "",
+        "- It answers every text with one of its labels, also a text of another kind, language or time than it was "
+        "trained on.",
+        "- Words that were not in the training data are unknown to it.",
+        f"- Texts are cut behind {recipe.data.max_length} tokens; {num_cut} of the training texts reached that length."
+        if recipe.data.max_length
+        else "- Texts are read to their end.",
+        "- Probabilities are not calibrated.",
+        "",
+        "## Make it again",
+        "",
+        "```",
+        "wenmo train --recipe recipe.toml --out AGAIN",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _metric_rows(metrics: Mapping[str, Any]) -> list[str]:
+    return [
+        f"| {part} | {name} | {value['value']:.4f} | {value['low']:.4f} to {value['high']:.4f} |"
+        for part in ("dev", "test")
+        for name, value in (metrics.get(part) or {}).items()
+    ]
+
+
+def _code(text: str) -> str:
+    """Text that may stand in a Markdown line: no line breaks, no ticks, no tags."""
+    return " ".join(text.split()).replace("`", "'").replace("<", "&lt;")

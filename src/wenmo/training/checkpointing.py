@@ -1,0 +1,161 @@
+"""Checkpoints that appear whole or not at all, and the lock of a run.
+
+``checkpoints/step-N/`` holds the model, the best model so far, the optimizers and the random state as safetensors, and
+where the run stands as JSON. Nothing in it can run code.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import load_file
+from torch import Tensor
+
+from wenmo.errors import InputError, JobError
+from wenmo.folder import write_json, write_weights
+
+_KEPT = 2
+
+
+@dataclass
+class RunState:
+    """Where a run stands."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    seconds: float = 0.0
+    """Spent so far, over all parts of an interrupted run."""
+    best_score: float | None = None
+    best_step: int = 0
+    evaluations_since_best: int = 0
+    loss_sum: float = 0.0
+    """Since the last line of the log."""
+    loss_count: float = 0.0
+    first_loss: float | None = None
+    finished: bool = False
+    log_bytes: int = 0
+    """Length of ``training.jsonl`` at this state; later lines are dropped on resuming."""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Checkpoint:
+    """Everything that a run needs to go on as if it had never stopped."""
+
+    state: RunState
+    model: Mapping[str, Tensor]
+    best: Mapping[str, Tensor] | None
+    optimizer: Mapping[str, Tensor]
+    random: Mapping[str, Tensor]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write ``checkpoints/step-N`` aside, rename it, and drop older ones.
+
+    Raises:
+        JobError: it could not be written; the last checkpoint is still there.
+    """
+    parent = folder / "checkpoints"
+    place = parent / f"step-{checkpoint.state.step}"
+    aside = parent / f"step-{checkpoint.state.step}.{os.getpid()}.tmp"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        write_weights(aside / "model.safetensors", checkpoint.model)
+        if checkpoint.best is not None:
+            write_weights(aside / "best.safetensors", checkpoint.best)
+        write_weights(aside / "optimizer.safetensors", checkpoint.optimizer)
+        write_weights(aside / "random.safetensors", checkpoint.random)
+        write_json(aside / "state.json", asdict(checkpoint.state))
+        if place.exists():
+            shutil.rmtree(place)
+        os.replace(aside, place)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise JobError(
+            f"{place}: could not save a checkpoint ({error}); free some space, then go on with --resume"
+        ) from error
+    for old in _checkpoints(folder)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """The latest checkpoint of a run; None where there is none.
+
+    Raises:
+        InputError: a file of it is missing or cut short.
+    """
+    places = _checkpoints(folder)
+    if not places:
+        return None
+    place = places[-1]
+    try:
+        state = RunState(**json.loads((place / "state.json").read_text(encoding="utf-8")))
+        best = place / "best.safetensors"
+        return Checkpoint(
+            state=state,
+            model=load_file(place / "model.safetensors"),
+            best=load_file(best) if best.exists() else None,
+            optimizer=load_file(place / "optimizer.safetensors"),
+            random=load_file(place / "random.safetensors"),
+        )
+    except Exception as error:
+        raise InputError(
+            f"{place}: cannot be read ({error}); remove this folder, and --resume goes on from the one before"
+        ) from error
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """A finished run needs none."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def random_state() -> dict[str, Tensor]:
+    """The state of torch's own generators."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state |= {f"cuda:{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
+    return state
+
+
+def set_random_state(state: Mapping[str, Tensor]) -> None:
+    """Put back what `random_state` gave."""
+    torch.set_rng_state(state["cpu"])
+    devices = sorted(name for name in state if name.startswith("cuda:"))
+    if devices and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([state[name] for name in devices])
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a run's folder. The lock of a dead process is no lock.
+
+    Raises:
+        InputError: a living process works in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{folder}: another run works in this folder; wait for it, or choose another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        (folder / "run.lock").unlink(missing_ok=True)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    found = [p for p in (folder / "checkpoints").glob("step-*") if p.name.removeprefix("step-").isdigit()]
+    return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))

@@ -1,0 +1,102 @@
+"""The texts of a run: read, split, and turned into stores of ids."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from wenmo.data.readers import read_rows
+from wenmo.data.rows import Row
+from wenmo.data.splits import split_rows
+from wenmo.data.store import TokenStore
+from wenmo.errors import InputError
+from wenmo.tasks.classification import ClassificationConfig, label_ids
+from wenmo.text.tokenizers import Tokenizer
+from wenmo.training.recipe import DataSettings
+
+_ENCODED_AT_ONCE = 4096
+
+
+@dataclass
+class Corpus:
+    """The labelled texts of a run, in parts."""
+
+    train: list[Row]
+    dev: list[Row] = field(default_factory=list)
+    test: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def digest(self) -> str:
+        """SHA-256 over every text and label, in their order."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.dev, self.test):
+            for row in part:
+                digest.update(repr((row.text, row.text_b, row.label)).encode("utf-8", "surrogatepass"))
+            digest.update(b"\0")
+        return digest.hexdigest()
+
+
+def read_corpus(data: DataSettings) -> Corpus:
+    """Read the files of a recipe; parts that no file gives are shares of train.
+
+    Raises:
+        InputError: a file cannot be read as what it should be, or a part would be empty.
+    """
+    if not data.train:
+        raise InputError("no training data is named; give a file, for example wenmo train reviews.tsv")
+    notes: list[str] = []
+    train = _read(data.train, data, notes)
+    given = {name: _read(source, data, notes) for name in ("dev", "test") if (source := getattr(data, name))}
+    wanted = {"dev": data.dev_share, "test": data.test_share}
+    shares = {name: share for name, share in wanted.items() if name not in given and share > 0}
+    if shares:
+        parts = _split(train, list(shares.values()), data)
+        train = parts[0]
+        given |= dict(zip(shares, parts[1:], strict=True))
+    corpus = Corpus(train=train, dev=given.get("dev", []), test=given.get("test", []), notes=notes)
+    for name in ("train", *given):
+        if not getattr(corpus, name):
+            raise InputError(f"{data.train}: no row is left for {name}; bring more data or another {name} share")
+    return corpus
+
+
+def encode(rows: Sequence[Row], tokenizer: Tokenizer, task: ClassificationConfig, max_length: int) -> TokenStore:
+    """Rows as ids of tokens and labels; texts over ``max_length`` tokens (0: no limit) are cut behind it."""
+    limit = max_length or None
+    ids = [text_ids[:limit] for text_ids in _encoded(rows, tokenizer)]
+    return TokenStore.from_rows(input_ids=ids, labels=label_ids(rows, task))
+
+
+def count_cut(store: TokenStore, max_length: int) -> int:
+    """Texts that fill the limit; those were cut, or just fit."""
+    return int((store["input_ids"].lengths >= max_length).sum()) if max_length else 0
+
+
+def _encoded(rows: Sequence[Row], tokenizer: Tokenizer) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), _ENCODED_AT_ONCE):
+        yield from tokenizer.encode_batch([row.text for row in rows[start : start + _ENCODED_AT_ONCE]])
+
+
+def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
+    found = read_rows(
+        source,
+        text_column=data.text_column or None,
+        text_b_column=data.text_b_column or None,
+        label_column=data.label_column or None,
+        group_column=data.group_column or None,
+        time_column=data.time_column or None,
+        label_separator=data.label_separator or None,
+    )
+    notes += found.notes
+    if found.dropped:
+        first = found.dropped[0]
+        notes.append(f"{source}: {len(found.dropped)} rows were left out; the first is {first.source}: {first.reason}")
+    return found.rows
+
+
+def _split(rows: list[Row], shares: list[float], data: DataSettings) -> list[list[Row]]:
+    by: Literal["random", "group", "time"] = "group" if data.group_column else "time" if data.time_column else "random"
+    parts = split_rows(rows, [1 - sum(shares), *shares], seed=data.split_seed, by=by)
+    return [[rows[i] for i in part] for part in parts]

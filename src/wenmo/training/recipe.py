@@ -1,0 +1,259 @@
+"""The whole of a run as one validated object: data, model, task, training.
+
+A recipe is read from TOML, overridden by what stands on the command line, and saved resolved beside the model. Running
+a saved recipe again gives the same model. Its parts are the very dataclasses that models and tasks take.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, model_validator
+
+from wenmo.errors import InputError
+from wenmo.models.config import ModelConfig
+from wenmo.models.registry import config_from_dict, preset
+from wenmo.tasks.classification import ClassificationConfig
+from wenmo.text.tokenizers import TokenizerConfig
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _tokenizer(value: Any) -> Any:
+    """``data.tokenizer = "words"`` is short for ``data.tokenizer.segmenter = "words"``."""
+    if isinstance(value, TokenizerConfig):
+        return value
+    values = {"segmenter": value} if isinstance(value, str) else dict(value)
+    known = [f.name for f in fields(TokenizerConfig)]
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise ValueError(f"the tokenizer has no field {unknown[0]!r}; its fields are {', '.join(known)}")
+    return TokenizerConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _config_to_dict(config: Any) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+
+
+class DataSettings(_Settings):
+    """Where the texts come from and how they become batches."""
+
+    train: str = ""
+    dev: str = ""
+    """Empty: a share of train."""
+    test: str = ""
+    text_column: str = ""
+    text_b_column: str = ""
+    label_column: str = ""
+    label_separator: str = ""
+    group_column: str = ""
+    """Rows of one group stay on one side of a split."""
+    time_column: str = ""
+    """Dev and test are the latest rows."""
+    dev_share: float = 0.1
+    test_share: float = 0.0
+    split_seed: int = 0
+    tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer), PlainSerializer(_config_to_dict)] = (
+        TokenizerConfig()
+    )
+    vectors: str = ""
+    """A file of word vectors: word2vec, GloVe or fastText."""
+    max_length: int = 512
+    """Longer texts are cut behind this many tokens, and counted; 0: never."""
+    bucket: int = 50
+    """Batches among which texts are sorted by length; 0: not at all."""
+
+
+class TrainingSettings(_Settings):
+    """How the weights are found."""
+
+    optimizer: Literal["adamw", "adam", "adadelta", "sgd"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    """Of Adam; the momentum of SGD."""
+    beta2: float = 0.999
+    rho: float = 0.95
+    """Of Adadelta."""
+    epsilon: float = 1e-8
+    lazy_rows: bool = True
+    """Word vectors that a batch does not touch are left alone. Exact for Adadelta and for SGD without momentum and
+    decay; for Adam it is the rule of `torch.optim.SparseAdam`. One process only."""
+    schedule: Literal["constant", "linear", "cosine", "noam"] = "constant"
+    """How the rate falls after the warm-up: not, to 0 linearly or along a cosine, or with the root of the step."""
+    warmup_steps: int = 0
+    batch_size: int | None = None
+    """Texts of a batch."""
+    batch_tokens: int | None = None
+    """Tokens of a batch, padding included; instead of ``batch_size``."""
+    accumulation_steps: int = 1
+    """Batches of an update."""
+    max_epochs: float = 20
+    max_steps: int = 0
+    """Updates; 0: as many as ``max_epochs`` take."""
+    max_seconds: float = 0.0
+    """Training stops after this long and keeps the best model so far; 0: never."""
+    max_grad_norm: float = 0.0
+    """Longer gradients are scaled down to it; 0: not at all."""
+    max_grad_value: float = 0.0
+    """Every partial derivative is cut to plus or minus this; 0: not at all."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    eval_steps: int = 0
+    """Updates between two looks at dev; 0: an epoch."""
+    save_steps: int = 0
+    """Updates between two checkpoints; 0: at every look at dev, but not twice within a minute."""
+    patience: int = 3
+    """Looks at dev without a better one after which training stops; 0: never."""
+    seed: int = 0
+    deterministic: bool = False
+    """Refuse operations whose result may differ from run to run."""
+    tensorboard: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_kind_of_batch(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            if values.get("batch_size") and values.get("batch_tokens"):
+                raise ValueError("set training.batch_size (texts) or training.batch_tokens (tokens), not both")
+            if not values.get("batch_size") and not values.get("batch_tokens"):
+                return {**values, "batch_size": 50}
+        return values
+
+
+def _model(value: Any) -> Any:
+    return value if isinstance(value, ModelConfig) else config_from_dict(value)
+
+
+class Recipe(_Settings):
+    """The whole of a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    data: DataSettings = DataSettings()
+    model: Annotated[ModelConfig, BeforeValidator(_model), PlainSerializer(_config_to_dict)]
+    task: Annotated[ClassificationConfig, PlainSerializer(_config_to_dict)] = ClassificationConfig()
+    training: TrainingSettings = TrainingSettings()
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        model: str | None = None,
+        file: Path | None = None,
+        values: Mapping[str, Any] | None = None,
+        overrides: Sequence[str] = (),
+    ) -> Self:
+        """Put a recipe together; later ones win: the preset, the file, the values, the overrides.
+
+        Args:
+            model: the name of a preset; may be left out where the file names one.
+            values: nested, like the recipe itself; ``None`` stands for "not said".
+            overrides: ``path.to.field=value``, the value as in TOML or a bare string.
+
+        Raises:
+            InputError: a field is unknown, a value cannot work, or no model is named.
+        """
+        from_file = read_toml(file) if file else {}
+        in_file = dict(from_file.get("model", {}))
+        name = model or in_file.pop("name", None)
+        merged: dict[str, Any] = {}
+        if name:
+            chosen = preset(name)
+            model_type = chosen.load_config_class().__dataclass_fields__["model_type"].default  # type: ignore[attr-defined]
+            if in_file.get("model_type", model_type) != model_type:
+                in_file = {}  # the file is about another model: what it says of that one does not hold here
+            merged = {
+                "model": {"model_type": model_type, **chosen.values},
+                "data": {"tokenizer": dict(chosen.tokenizer)},
+                "training": dict(chosen.training),
+            }
+        merged = _merge(merged, {**from_file, "model": in_file})
+        merged = _merge(merged, values or {})
+        for override in overrides:
+            merged = _merge(merged, _parse_override(override))
+        if "model_type" not in merged.get("model", {}):
+            raise InputError("no model is named; use --model, for example --model textcnn")
+        return cls.from_dict(merged)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Validate nested values.
+
+        Raises:
+            InputError: the message names the field and what is wrong with it.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InputError(_explain(error)) from error
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested values that TOML can hold: what is not set is left out."""
+        return _without_none(self.model_dump())
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        InputError: there is no such file, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a recipe file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from error
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    path, separator, literal = text.partition("=")
+    if not separator or not path.strip():
+        raise InputError(f"-o {text!r}: write path.to.field=value, for example -o training.learning_rate=0.001")
+    try:
+        value = tomllib.loads(f"value = {literal}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = literal
+    for name in reversed(path.strip().split(".")):
+        value = {name: value}
+    return dict(value)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        if value is None:
+            continue
+        inner = merged.get(name)
+        if isinstance(value, Mapping):
+            merged[name] = _merge(inner if isinstance(inner, Mapping) else {}, value)
+        elif name == "tokenizer" and isinstance(value, str):
+            merged[name] = {**(inner or {}), "segmenter": value}
+        else:
+            merged[name] = value
+        if name == "batch_tokens":
+            merged.pop("batch_size", None)
+        elif name == "batch_size":
+            merged.pop("batch_tokens", None)
+    return merged
+
+
+def _without_none(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _without_none(value) for name, value in values.items() if value is not None}
+    return [_without_none(value) for value in values] if isinstance(values, list | tuple) else values
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        field = ".".join(str(part) for part in item["loc"]) or "recipe"
+        message = item["msg"].removeprefix("Value error, ")
+        problems.append(f"{field}: {message}" + (f" (got {item['input']!r})" if item["type"] != "value_error" else ""))
+    return "; ".join(problems)

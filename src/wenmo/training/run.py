@@ -1,0 +1,280 @@
+"""From a recipe to a model folder."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wenmo.data.store import TokenStore
+from wenmo.errors import InputError, JobError
+from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, write_text
+from wenmo.tasks.classification import Classification
+from wenmo.text.tokenizers import Tokenizer
+from wenmo.training.building import build_task, with_labels
+from wenmo.training.card import model_card
+from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, run_lock
+from wenmo.training.continuation import continue_from, forgetting
+from wenmo.training.corpus import Corpus, count_cut, encode, read_corpus
+from wenmo.training.distribution import World, choose_device, joined_world
+from wenmo.training.linear import fit_linear
+from wenmo.training.loop import Loop, answer_store
+from wenmo.training.progress import Observer, TensorBoard
+from wenmo.training.recipe import Recipe, read_toml
+
+Metrics = dict[str, dict[str, float]]
+
+_MAY_CHANGE = ("max_epochs", "max_steps", "max_seconds", "patience", "save_steps", "tensorboard")
+"""How long a run takes and what it writes may differ when it is resumed; what it computes may not."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run came to."""
+
+    model: Path
+    task: str
+    parameters: int
+    steps: int
+    seconds: float
+    dev: Metrics
+    test: Metrics
+    notes: list[str]
+    forgotten: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        shown = {
+            "model": str(self.model),
+            "task": self.task,
+            "parameters": self.parameters,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 3),
+            "dev": self.dev,
+            "test": self.test,
+            "notes": self.notes,
+        }
+        return shown | ({"forgotten": self.forgotten} if self.forgotten else {})
+
+
+def train(
+    data: str | Path | None = None,
+    *,
+    out: str | Path,
+    model: str | None = None,
+    dev: str | Path | None = None,
+    test: str | Path | None = None,
+    recipe: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    vectors: str | Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    label_separator: str | None = None,
+    group_column: str | None = None,
+    time_column: str | None = None,
+    precision: str | None = None,
+    start: str | Path | None = None,
+    resume: bool = False,
+    device: str = "",
+    observers: Sequence[Observer] = (),
+) -> TrainingResult:
+    """Train a model on labelled texts and save its folder.
+
+    Args:
+        data: the labelled texts: a file, a folder per label, ``hf://`` and a name.
+        out: the folder to make.
+        model: a name from `wenmo.list_models`.
+        dev: by which the best epoch is chosen; a share of ``data`` where it is left out.
+        test: scored once, at the end.
+        recipe: a TOML file with the settings; what stands in the call wins over it.
+        overrides: ``path.to.field=value``.
+        values: nested settings, like a recipe.
+        start: a model folder to go on from, with new data or new labels.
+        resume: go on with an interrupted run; a finished one is left alone.
+
+    Raises:
+        InputError: the data or the settings cannot work, or the folder is taken.
+        JobError: the loss exploded, or the disk is full.
+    """
+    if start is not None:
+        model, values = continue_from(Path(start), model, values)
+    settings: dict[str, Any] = {
+        "data": {
+            "train": _text(data),
+            "dev": _text(dev),
+            "test": _text(test),
+            "vectors": _text(vectors),
+            "text_column": text_column,
+            "label_column": label_column,
+            "label_separator": label_separator,
+            "group_column": group_column,
+            "time_column": time_column,
+        },
+        "training": {"seed": seed, "precision": precision},
+    }
+    for name, section in (values or {}).items():
+        settings[name] = {**section, **{k: v for k, v in settings.get(name, {}).items() if v is not None}}
+    built = Recipe.build(model=model, file=Path(recipe) if recipe else None, values=settings, overrides=overrides)
+    return run(
+        built,
+        Path(out),
+        start=Path(start) if start else None,
+        resume=resume,
+        device=device,
+        observers=observers,
+    )
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    *,
+    corpus: Corpus | None = None,
+    start: Path | None = None,
+    resume: bool = False,
+    device: str = "",
+    observers: Sequence[Observer] = (),
+) -> TrainingResult:
+    """Train what a recipe says; ``corpus`` may be brought along where it is read already."""
+    chosen = choose_device(device)
+    with joined_world(chosen) as world, run_lock(out if world.is_main else out / f"rank-{world.rank}"):
+        if is_model_folder(out):
+            if resume:
+                return _finished(out)
+            raise InputError(f"{out}: a model stands there already; choose another --out")
+        if not resume and load_checkpoint(out) is not None:
+            raise InputError(f"{out}: an unfinished run stands there; go on with --resume or choose another --out")
+        with torch.random.fork_rng(devices=[]):
+            return _run(recipe, corpus or read_corpus(recipe.data), out, start, resume, chosen, world, observers)
+
+
+def _run(
+    recipe: Recipe,
+    corpus: Corpus,
+    out: Path,
+    start: Path | None,
+    resume: bool,
+    device: torch.device,
+    world: World,
+    observers: Sequence[Observer],
+) -> TrainingResult:
+    begun = time.monotonic()
+    torch.manual_seed(recipe.training.seed)
+    torch.use_deterministic_algorithms(recipe.training.deterministic)
+    before = load_folder(start) if start else None
+    recipe = with_labels(recipe, corpus, before)
+    tokenizer = before.tokenizer if before else Tokenizer.train((row.text for row in corpus.train), recipe.data.tokenizer)
+    stores = {
+        name: encode(rows, tokenizer, recipe.task, recipe.data.max_length)
+        for name, rows in (("train", corpus.train), ("dev", corpus.dev), ("test", corpus.test))
+        if rows
+    }
+    recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
+    _hold_to(recipe, corpus, out, resume)
+    if recipe.model.fitting == "convex":
+        fit_linear(task, stores["train"], stores.get("dev"))
+        recipe = recipe.model_copy(update={"model": task.extractor_config})
+        steps = 0
+    else:
+        watching = [*observers, TensorBoard(out)] if recipe.training.tensorboard else observers
+        loop = Loop(
+            task,
+            stores["train"],
+            stores.get("dev"),
+            recipe.training,
+            bucket=recipe.data.bucket,
+            folder=out,
+            device=device,
+            world=world,
+            observers=watching if world.is_main else (),
+        )
+        if resume:
+            loop.resume()
+        steps = loop.run().step
+    seconds = time.monotonic() - begun
+    measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}
+    notes = [*corpus.notes, *([coverage.as_sentence()] if coverage else [])]
+    result = TrainingResult(
+        model=out,
+        task=recipe.task.task,
+        parameters=sum(p.numel() for p in task.parameters()),
+        steps=steps,
+        seconds=seconds,
+        dev=measured.get("dev", {}),
+        test=measured.get("test", {}),
+        notes=notes,
+        forgotten=forgetting(before, task.to("cpu"), tokenizer) if before else None,
+    )
+    if world.is_main:
+        _save(out, task.to("cpu"), tokenizer, recipe, corpus, result, stores["train"])
+    return result
+
+
+def _hold_to(recipe: Recipe, corpus: Corpus, out: Path, resume: bool) -> None:
+    """Write down what this run is; when it is resumed, make sure that it is still the same."""
+    import tomli_w
+
+    described = recipe.to_dict() | {"run": {"data_sha256": corpus.digest()}}
+    place = out / "run.toml"
+    if resume and place.exists():
+        difference = _first_difference(read_toml(place), described)
+        if difference:
+            raise InputError(f"{out}: --resume would change {difference}; start anew in another --out")
+    try:
+        write_text(place, tomli_w.dumps(described))
+    except OSError as error:
+        raise JobError(f"{place}: cannot be written ({error}); free some space or choose another --out") from error
+
+
+def _first_difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
+    for name in {**old, **new}:
+        here = f"{path}.{name}" if path else name
+        if here.startswith("training.") and name in _MAY_CHANGE:
+            continue
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            if found := _first_difference(a, b, here):
+                return found
+        elif a != b:
+            return f"{here} from {a!r} to {b!r}"
+    return None
+
+
+def _measure(task: Classification, store: TokenStore, device: torch.device) -> Metrics:
+    answers = answer_store(task.to(device), store, device, "float32")
+    return task.measure(task.gold(store), answers)
+
+
+def _save(
+    out: Path,
+    task: Classification,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    corpus: Corpus,
+    result: TrainingResult,
+    train_store: TokenStore,
+) -> None:
+    metrics = result.to_dict() | {"data_sha256": corpus.digest()}
+    num_cut = count_cut(train_store, recipe.data.max_length)
+    vocabulary = f"{tokenizer.vocab_size:,} tokens by the segmenter `{tokenizer.config.segmenter}`"
+    card = model_card(
+        recipe, corpus, parameters=result.parameters, metrics=metrics, vocabulary=vocabulary, num_cut=num_cut
+    )
+    save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card))
+    (out / "run.toml").unlink(missing_ok=True)
+    remove_checkpoints(out)
+
+
+def _finished(out: Path) -> TrainingResult:
+    """What a finished run had come to."""
+    metrics = load_folder(out).metrics
+    known = {name: metrics[name] for name in ("task", "parameters", "steps", "seconds", "dev", "test", "notes")}
+    return TrainingResult(model=out, **known, forgotten=metrics.get("forgotten"))
+
+
+def _text(path: str | Path | None) -> str | None:
+    return str(path) if path is not None else None

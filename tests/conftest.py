@@ -1,0 +1,82 @@
+"""What tests in every folder share: the data sets, and the command run as a person runs it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pytest
+from hypothesis import settings
+
+# Before anything imports torch or numpy, which read these once. One thread each under pytest-xdist: its processes
+# already use every core, and threads on top of them make all of them slower.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for a hub fails at once instead of waiting for it
+
+# The time of one example says how busy the machine is, not whether the code is right. In CI, the same examples always.
+settings.register_profile("wenmo", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("wenmo")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets that WENMO_DATA names; without it the test is skipped.
+
+    With WENMO_REQUIRE_DATA=1 it fails instead, for places where the data has to be there. A test that needs one data
+    set asks ``data_folder`` and reads it; it does not skip by itself.
+    """
+    named = os.environ.get("WENMO_DATA", "")
+    if named and Path(named).is_dir():
+        return Path(named)
+    reason = f"no data: WENMO_DATA={named!r} is not a folder" if named else "no data: WENMO_DATA is not set"
+    if os.environ.get("WENMO_REQUIRE_DATA") == "1":
+        pytest.fail(f"{reason}, and WENMO_REQUIRE_DATA=1 wants every test to run", pytrace=False)
+    pytest.skip(reason)
+
+
+class Finished(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class RunWenmo(Protocol):
+    def __call__(
+        self,
+        *arguments: str | Path,
+        stdin: str | bytes = "",
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        timeout_seconds: float = 300,
+    ) -> Finished: ...
+
+
+@pytest.fixture
+def run_wenmo(tmp_path: Path) -> RunWenmo:
+    """Run ``wenmo ARGUMENTS...`` in a process of its own, in ``tmp_path`` unless ``cwd`` says otherwise."""
+
+    def run(
+        *arguments: str | Path,
+        stdin: str | bytes = "",
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        timeout_seconds: float = 300,
+    ) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", "wenmo", *map(str, arguments)],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            cwd=cwd or tmp_path,
+            # A wide terminal without colours: what is printed does not depend on who runs the tests.
+            env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **(environment or {})},
+            timeout=timeout_seconds,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run

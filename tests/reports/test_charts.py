@@ -1,0 +1,5 @@
+import re
+from itertools import combinations
+
+import pytest
+from conftest_types import MakeResult
