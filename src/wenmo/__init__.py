@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wenmo.data.check import check as check
-    from wenmo.reports.compare import compare as compare
+    from wenmo.data.parts import check as check
     from wenmo.inference.evaluation import evaluate as evaluate
     from wenmo.inference.predictor import load as load
     from wenmo.models.registry import list_models as list_models
+    from wenmo.reports.compare import compare as compare
     from wenmo.training.recipe import Recipe as Recipe
     from wenmo.training.run import train as train
 
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 # Type checkers read the imports above, Python reads this table; a test holds the two together.
 _ROOMS = {
     "Recipe": "wenmo.training.recipe",
-    "check": "wenmo.data.check",
+    "check": "wenmo.data.parts",
     "compare": "wenmo.reports.compare",
     "evaluate": "wenmo.inference.evaluation",
     "list_models": "wenmo.models.registry",

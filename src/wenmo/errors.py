@@ -6,4 +6,4 @@ class InputError(ValueError):
 
 
 class JobError(RuntimeError):
-    """The call was right and the job failed all the same: a full disk, an exploding loss. The command line exits with 1."""
+    """The call was right and the job failed all the same: a full disk, an exploding loss. The command exits with 1."""

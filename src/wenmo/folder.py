@@ -1,8 +1,8 @@
 """A model folder: saved so that other tools understand it, loaded so that nothing in it can run code.
 
-``config.json`` holds the extractor's fields and the labels, ``model.safetensors`` the weights, ``tokenizer*.json`` the
-tokenizer, ``recipe.toml`` the whole run, ``metrics.json`` what was measured, ``README.md`` the model card. Every file is
-written aside and renamed; ``config.json`` comes last, so that a folder with it is whole.
+``config.json`` holds the extractor's fields and the labels, ``model.safetensors`` the weights, ``tokenizer*.json``
+the tokenizer, ``recipe.toml`` the whole run, ``metrics.json`` what was measured, ``README.md`` the model card. Every
+file is written aside and renamed; ``config.json`` comes last, so that a folder with it is whole.
 """
 
 import hashlib
@@ -71,7 +71,9 @@ def save_folder(path: Path, folder: ModelFolder) -> None:
         write_text(path / CARD, folder.card)
         write_json(path / CONFIG, described)
     except OSError as error:
-        raise JobError(f"{path}: could not save the model ({error}); free some space or choose another --out") from error
+        raise JobError(
+            f"{path}: could not save the model ({error}); free some space or choose another --out"
+        ) from error
 
 
 def load_folder(path: Path) -> ModelFolder:
@@ -84,7 +86,9 @@ def load_folder(path: Path) -> ModelFolder:
     recipe = _read_recipe(path / RECIPE)
     tokenizer = Tokenizer.load(path)
     if described.get("tokenizer_fingerprint") not in (None, tokenizer.fingerprint()):
-        raise InputError(f"{path}: tokenizer.json is not the one this model was trained with; copy the whole folder again")
+        raise InputError(
+            f"{path}: tokenizer.json is not the one this model was trained with; copy the whole folder again"
+        )
     labels = tuple(described["id2label"][str(i)] for i in range(len(described["id2label"])))
     config = config_from_dict({name: value for name, value in described.items() if name not in _NOT_THE_MODELS})
     task_config = ClassificationConfig.from_dict({**recipe.get("task", {}), "labels": labels})
@@ -192,16 +196,21 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path / CONFIG}: not a model of wenmo: it has no labels (id2label)")
     if described.get("format_version", 1) > FORMAT_VERSION:
         raise InputError(
-            f"{path}: format {described['format_version']} is newer than this wenmo reads ({FORMAT_VERSION}); update wenmo"
+            f"{path}: format {described['format_version']} is newer than this wenmo reads "
+            f"({FORMAT_VERSION}); update wenmo"
         )
     return described
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(_read(path))
+        recipe = tomllib.loads(_read(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not TOML ({error}); copy the folder again") from error
+    missing = [name for name in ("data", "model", "task", "training") if name not in recipe]
+    if missing:
+        raise InputError(f"{path}: cut short: it lacks {', '.join(missing)}; copy the folder again")
+    return recipe
 
 
 def _read(path: Path) -> str:

@@ -46,7 +46,11 @@ def test_tsv_knows_no_quotes():
 
 def test_blank_lines_are_left_out_and_those_in_the_middle_are_told():
     notes: list[str] = []
-    assert [source for source, _ in read(tsv_table, "label\ttext\n\npos\ta\n\n\nneg\tb\n\n", notes)] == ["f:1", "f:3", "f:6"]
+    assert [source for source, _ in read(tsv_table, "label\ttext\n\npos\ta\n\n\nneg\tb\n\n", notes)] == [
+        "f:1",
+        "f:3",
+        "f:6",
+    ]
     assert notes == ["f:2: the first of 3 blank lines"]
     notes.clear()
     read(tsv_table, "label\ttext\npos\ta\n\n\n", notes)
@@ -91,7 +95,10 @@ def test_jsonl_numbers_and_words_keep_their_spelling():
 
 
 def test_jsonl_columns_are_those_of_all_the_first_rows():
-    assert read(jsonl_table, '{"text": "a"}\n\n{"label": "x", "text": "b"}') == [("f:1", ["a", None]), ("f:3", ["b", "x"])]
+    assert read(jsonl_table, '{"text": "a"}\n\n{"label": "x", "text": "b"}') == [
+        ("f:1", ["a", None]),
+        ("f:3", ["b", "x"]),
+    ]
 
 
 @pytest.mark.parametrize("line", ['{"text": "a"', '["a", "b"]', '"a"', "a", "[" * 100_000])
@@ -155,7 +162,7 @@ def test_parquet_numbers_are_what_a_person_sees(tmp_path: Path):
             "number": [7, 8],
             "truth": [True, False],
             "word": pa.array(["x", "y"]).dictionary_encode(),
-            "several": [["a", "b"], []],
+            "several": [["a", None, "b"], []],
         }
     )
     parquet.write_table(table, tmp_path / "a.parquet")
@@ -210,7 +217,7 @@ def test_an_empty_workbook_and_a_false_one_are_input_errors(tmp_path: Path):
     with pytest.raises(InputError, match="is empty"):
         xlsx_table(write_workbook(tmp_path / "a.xlsx", []), [].append)
     (tmp_path / "b.xlsx").write_text("label,text")
-    with pytest.raises(InputError, match="not an .xlsx workbook"):
+    with pytest.raises(InputError, match=r"not an \.xlsx workbook"):
         xlsx_table(tmp_path / "b.xlsx", [].append)
 
 
@@ -282,7 +289,11 @@ def test_a_local_data_set_is_read_through_datasets(tmp_path: Path, monkeypatch: 
     notes: list[str] = []
     table = hub_table(f"hf://{folder}", notes.append)
     assert table.columns == ["text", "label", "tags"]
-    assert [cells for _, cells in records_of(table)] == [["差", "neg", ("a", "b")], ["好", "pos", ()], ["?", None, ("b",)]]
+    assert [cells for _, cells in records_of(table)] == [
+        ["差", "neg", ("a", "b")],
+        ["好", "pos", ()],
+        ["?", None, ("b",)],
+    ]
     assert "'train' is read" in notes[0]
     assert len(records_of(hub_table(f"hf://{folder}/test", notes.append))) == 1
     with pytest.raises(InputError, match="cannot be loaded"):

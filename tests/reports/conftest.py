@@ -1,6 +1,7 @@
 """A comparison as `wenmo compare` would give it: made up, but with the proportions of a real one."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,13 +38,16 @@ TEXTS = [
 ]
 
 
-class MakeResult(Protocol):
-    def __call__(self, num_models: int = 6, labels: list[str] | None = None, seeds: int = 3) -> dict[str, Any]: ...
+@pytest.fixture
+def make_result() -> Callable[..., dict[str, Any]]:
+    """``make_result(num_models=6, labels=None, seeds=3)``; None are two Chinese labels."""
+    return build_result
 
 
 @pytest.fixture
-def make_result() -> MakeResult:
-    return build_result
+def make_failed_row() -> Callable[[str, str], dict[str, Any]]:
+    """``make_failed_row(model, why)``."""
+    return failed_row
 
 
 def build_result(num_models: int = 6, labels: list[str] | None = None, seeds: int = 3) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from wenmo.reports import quantities as q
         (q.large, 412_300, "412\u00a0k"),
         (q.large, 3_456_789, "3.46\u00a0M"),
         (q.large, 999_999, "1.00\u00a0M"),
-        (q.seconds, 0.04, "0.0\u00a0s"),
+        (q.seconds, 0.04, "0.04\u00a0s"),
         (q.seconds, 9.96, "10\u00a0s"),
         (q.seconds, 59.7, "1\u00a0min 0\u00a0s"),
         (q.seconds, 252, "4\u00a0min 12\u00a0s"),

@@ -45,7 +45,7 @@ def compare(
     resume: options.Resume = False,
     device: options.Device = "",
     no_texts: Annotated[
-        bool, typer.Option("--no-texts", help="Keep every text out of the report.", rich_help_panel=options.RESULT)
+        bool, typer.Option("--no-texts", metavar="", help="Keep every text out of the report.")
     ] = False,
     as_json: options.Json = False,
     debug: options.Debug = False,

@@ -15,7 +15,6 @@ from wenmo.reports import quantities
 from wenmo.training.progress import Observer
 
 _WIDE_COLUMNS = 110
-_MARKS = {"winner": "★", "tied": "=", "pareto": "●", "linear": "L"}
 
 
 class Spectator:
@@ -56,7 +55,12 @@ class Spectator:
 def print_comparison(result: Mapping[str, Any], *, winner: Path, report: Path) -> None:
     """The table, what it means in sentences, and where winner and report are."""
     out = results()
+    out.print()
     out.print(comparison_table(result, width=out.width))
+    out.print()
+    for row in result["rows"]:
+        if row["failed"]:
+            out.print(f"{row['model']} failed: {visible(row['failed'])}")
     for sentence in result["sentences"]:
         out.print(visible(sentence))
     out.print()
@@ -64,78 +68,101 @@ def print_comparison(result: Mapping[str, Any], *, winner: Path, report: Path) -
 
 
 def comparison_table(result: Mapping[str, Any], *, width: int) -> Table:
-    """All models, best first; made for the width of the terminal: from 80 columns on nothing is left out."""
+    """All models, best first.
+
+    From ``_WIDE_COLUMNS`` on there is room for words; below, marks and numbers without spaces fit into 80 columns.
+    """
     wide = width >= _WIDE_COLUMNS
     table = Table(
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
-        padding=(0, 2, 0, 0) if wide else (0, 1, 0, 0),
+        padding=(0, 1, 0, 0) if wide else (0, 0),
         header_style="dim",
-        collapse_padding=True,
-        caption=_legend(result),
+        caption=_legend(result, wide),
         caption_justify="left",
         caption_style="dim",
     )
-    with_spread = any(quantities.number(row["spread"]) is not None for row in result["rows"])
-    table.add_column("", no_wrap=True)
-    table.add_column("\nmodel", no_wrap=True, overflow="ellipsis", max_width=24 if wide else 12)
-    table.add_column(f"{quantities.metric_name(result['settings']['metric'])}\n%", justify="right", no_wrap=True)
-    table.add_column("95 %\ninterval", no_wrap=True)
-    if with_spread:
-        table.add_column("±\nseeds" if not result["settings"]["folds"] else "±\nfolds", justify="right", no_wrap=True)
-    table.add_column("p vs\nbest", justify="right", no_wrap=True)
-    table.add_column("para-\nmeters", justify="right", no_wrap=True)
-    table.add_column("\nsize", justify="right", no_wrap=True)
-    table.add_column("\ntraining", justify="right", no_wrap=True)
-    table.add_column("one text, ms\np50 / p95" if wide else "ms\np50/p95", justify="right", no_wrap=True)
-    table.add_column("texts\nper s", justify="right", no_wrap=True)
+    over = "folds" if result["settings"]["folds"] else "seeds"
+    headings = {
+        "marks": "" if wide else "\n",
+        "model": "\nmodel",
+        "value": f"{quantities.metric_name(result['settings']['metric'])}, %\n95 % interval",
+        "spread": f"±\n{over}" if wide else "±\n",
+        "p": "p against\nthe best" if wide else "p to\nbest",
+        "parameters": "para-\nmeters",
+        "bytes": "\nsize",
+        "seconds": "trained\nin" if wide else "train\nin",
+        "latency": "one text, ms\np50 / p95" if wide else "ms/text\np50/p95",
+        "rate": "texts\nper s" if wide else "texts\n/s",
+    }
+    order = [*[*headings][1:], "marks"] if wide else [*headings]
+    if all(quantities.number(row["spread"]) is None for row in result["rows"]):
+        order.remove("spread")
+    for name in order:
+        left = name in ("marks", "model", "value")
+        table.add_column(
+            headings[name], no_wrap=True, justify="left" if left else "right", max_width=12 if name == "model" else None
+        )
     for row in result["rows"]:
-        cells = _failed_cells(row) if row["failed"] else _cells(row, result, with_spread, wide)
-        table.add_row(*cells, style="dim" if row["failed"] else "")
+        cells = _cells(row, result, wide)
+        cells["marks"] = _marks(row, result, wide)
+        table.add_row(*(cells.get(name, Text()) for name in order))
     return table
 
 
-def _cells(row: Mapping[str, Any], result: Mapping[str, Any], with_spread: bool, wide: bool) -> list[Text]:
-    is_best = row["model"] == result["winners"]["accurate"]
-    p = "best" if is_best else quantities.p_value(row["paired_p"])
-    between = " / " if wide else "/"
-    latency = between.join(quantities.milliseconds(row[f"latency_ms_{name}"]) for name in ("p50", "p95"))
-    cells = [
-        _marks(row, result),
-        Text(row["model"], "bold" if is_best else ""),
-        Text(quantities.percent(row["value"]), "bold"),
-        Text(quantities.interval(row["low"], row["high"])),
-        *([Text(quantities.percent(row["spread"]))] if with_spread else []),
-        Text(p, "" if p == "best" or not row["tied_with_best"] else "yellow"),
-        Text(quantities.large(row["parameters"])),
-        Text(quantities.large(row["bytes"], "B")),
-        Text(quantities.seconds(row["train_seconds"])),
-        Text(latency),
-        Text(quantities.rate(row["texts_per_second"])),
-    ]
-    return cells
-
-
-def _failed_cells(row: Mapping[str, Any]) -> list[Text]:
-    return [Text("✗", "red"), Text(row["model"]), Text("failed", "red")]
-
-
-def _marks(row: Mapping[str, Any], result: Mapping[str, Any]) -> Text:
-    """Winner or tied, then whether it stands on the front of accuracy and speed, then whether it is linear."""
+def _cells(row: Mapping[str, Any], result: Mapping[str, Any], wide: bool) -> dict[str, Text]:
+    if row["failed"]:
+        return {"model": Text(row["model"]), "value": Text("failed", "red")}
     won = row["model"] == result["winners"]["accurate"]
-    return Text.assemble(
-        (_MARKS["winner"], "bold yellow") if won else (_MARKS["tied"], "yellow") if row["tied_with_best"] else " ",
-        (_MARKS["pareto"], "green") if row["pareto"] else " ",
-        (_MARKS["linear"], "dim") if row["is_linear"] else " ",
-    )
+    interval = f" {quantities.interval(row['low'], row['high'])}"
+    plain = {
+        "spread": quantities.percent(row["spread"]),
+        "p": "best" if won else quantities.p_value(row["paired_p"]),
+        "parameters": quantities.large(row["parameters"]),
+        "bytes": quantities.large(row["bytes"], "B"),
+        "seconds": quantities.seconds(row["train_seconds"]),
+        "latency": " / ".join(quantities.milliseconds(row[f"latency_ms_{name}"]) for name in ("p50", "p95")),
+        "rate": quantities.rate(row["texts_per_second"]) if wide else quantities.large(row["texts_per_second"]),
+    }
+    return {
+        "model": Text(row["model"], "bold" if won else ""),
+        "value": Text.assemble((quantities.percent(row["value"]), "bold"), (interval, "dim")),
+        **{name: Text(text if wide else _tight(text)) for name, text in plain.items()},
+    }
 
 
-def _legend(result: Mapping[str, Any]) -> str:
+def _tight(text: str) -> str:
+    """25.4 MB is 25.4MB, 4 min 12 s is 4m12s."""
+    return text.replace("\u00a0", "").replace(" ", "").replace("min", "m")
+
+
+def _marks(row: Mapping[str, Any], result: Mapping[str, Any], wide: bool) -> Text:
+    won = row["model"] == result["winners"]["accurate"]
+    marks = [
+        ("★", "winner", "bold yellow", won),
+        ("=", "tied", "yellow", row["tied_with_best"] and not won),
+        ("●", "pareto", "green", row["pareto"]),
+        ("L", "linear", "dim", row["is_linear"]),
+        ("+", "too large", "red", row.get("too_large", False)),
+    ]
+    shown = [(word if wide else sign, style) for sign, word, style, is_so in marks if is_so]
+    return Text(" " if wide else "").join(Text(*each) for each in shown)
+
+
+def _legend(result: Mapping[str, Any], wide: bool) -> str:
+    """What the marks that occur mean."""
     rows = [row for row in result["rows"] if not row["failed"]]
-    said = ["★ winner on dev"]
-    if any(row["tied_with_best"] and row["model"] != result["winners"]["accurate"] for row in rows):
-        said.append("= tied with it (p ≥ 0.05)")
-    said.append("● none is both better and faster")
-    if any(row["is_linear"] for row in rows):
-        said.append("L linear")
-    return "   ".join(said)
+    meanings = [
+        ("winner" if wide else "★ winner", "chosen on dev", True),
+        (
+            "tied" if wide else "=",
+            "cannot be told from the winner (p ≥ 0.05)",
+            sum(r["tied_with_best"] for r in rows) > 1,
+        ),
+        ("pareto" if wide else "●", "no model is both better and faster", any(row["pareto"] for row in rows)),
+        ("linear" if wide else "L", "a baseline over n-grams", any(row["is_linear"] for row in rows)),
+        ("too large" if wide else "+", "over --max-size", any(row.get("too_large") for row in rows)),
+        ("±", "spread", any(quantities.number(row["spread"]) is not None for row in rows)),
+    ]
+    return "; ".join(f"{mark}: {meaning}" for mark, meaning, occurs in meanings if occurs) + "."

@@ -5,14 +5,12 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
-from wenmo.cli.output import results, visible
+from wenmo.cli.output import plain_table, results, visible
 from wenmo.data.batching import token_batch
 from wenmo.errors import InputError
 from wenmo.models.config import Config, ModelConfig
@@ -37,9 +35,14 @@ def describe(name: str, overrides: Sequence[str]) -> dict[str, Any]:
         InputError: there is no such model, or a setting cannot work.
     """
     chosen, config = preset(name), Recipe.build(model=name, overrides=overrides).model
-    meanings = field_meanings(type(config))
+    meanings, types = field_meanings(type(config)), get_type_hints(type(config))
     settings = [
-        {"field": f"model.{field}", "value": value, "meaning": meanings.get(field, "")}
+        {
+            "field": f"model.{field}",
+            "value": value,
+            "choices": list(get_args(types[field])) if get_origin(types[field]) is Literal else None,
+            "meaning": meanings.get(field, ""),
+        }
         for field, value in config.to_dict().items()
         if field != "model_type"
     ]
@@ -86,7 +89,7 @@ def field_meanings(config_class: type[Config]) -> dict[str, str]:
 
 def print_models(models: Sequence[dict[str, Any]]) -> None:
     """A line for each model."""
-    table = _table()
+    table = plain_table()
     table.add_column("model", no_wrap=True, style="bold")
     table.add_column("parameters", justify="right", no_wrap=True)
     table.add_column("paper")
@@ -105,12 +108,13 @@ def print_description(model: dict[str, Any]) -> None:
     """One model and all its settings."""
     results().print(Text.assemble((model["name"], "bold"), f"  {model['paper']}"))
     results().print(f"{model['use']}.\n")
-    table = _table()
+    table = plain_table()
     table.add_column("setting (-o)", no_wrap=True)
     table.add_column("value", no_wrap=True)
     table.add_column("meaning")
     for setting in model["settings"]:
-        table.add_row(setting["field"], Text(_as_typed(setting["value"]), "bold"), setting["meaning"])
+        choices = f"{' | '.join(map(_as_typed, setting['choices']))}. " if setting["choices"] else ""
+        table.add_row(setting["field"], Text(_as_typed(setting["value"]), "bold"), choices + setting["meaning"])
     for section in ("tokenizer", "training"):
         prefix = "data.tokenizer" if section == "tokenizer" else section
         for field, value in model[section].items():
@@ -125,8 +129,8 @@ def print_description(model: dict[str, Any]) -> None:
 
 def print_trace(traced: dict[str, Any]) -> None:
     """The tokens, then the steps below each other."""
-    results().print(Text.assemble((f"{len(traced['tokens'])} tokens  ", "dim"), visible("  ".join(traced["tokens"]))))
-    table = _table()
+    results().print(Text.assemble((f"{len(traced['tokens'])} tokens  ", "dim"), visible(" | ".join(traced["tokens"]))))
+    table = plain_table()
     table.add_column("step")
     table.add_column("axes")
     table.add_column("shape", no_wrap=True)
@@ -154,8 +158,10 @@ def _num_parameters(config: ModelConfig, vocab_size: int) -> int:
 
 
 def _with_sizes(config: ModelConfig, vocab_size: int) -> ModelConfig:
-    labels = {"num_outputs": _SHOWN_LABELS} if hasattr(config, "num_outputs") else {}
-    return replace(config, vocab_size=vocab_size, **labels)
+    sizes: dict[str, Any] = {"vocab_size": vocab_size}
+    if hasattr(config, "num_outputs"):
+        sizes["num_outputs"] = _SHOWN_LABELS
+    return replace(config, **sizes)
 
 
 def _strings_under_fields(config_class: type[Config]) -> Iterator[tuple[str, str]]:
@@ -179,7 +185,3 @@ def _as_typed(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_as_typed, value))}]"
     return str(value) if value != "" else '""'
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

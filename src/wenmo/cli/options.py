@@ -1,11 +1,20 @@
-"""Options that several verbs share, each written once."""
+"""Options that several verbs share, each written once.
+
+A flag has an empty ``metavar``, or its help would say ``<bool>`` where nothing is to be typed.
+"""
 
 from typing import Annotated
 
 import typer
 
-_DATA, _SETTINGS, _RUN = "Data", "Settings", "The run"
-RESULT = "The result"
+_DATA, _SETTINGS, _RUN = "Data", "Settings", "Running"
+
+# ---- where things come from and go to --------------------------------------------------------------------------------
+
+ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="The folder of a trained model.")]
+OutFolder = Annotated[str, typer.Option(metavar="DIR", help="The folder to make.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the result as JSON, and nothing else.")]
+Debug = Annotated[bool, typer.Option("--debug", metavar="", help="Show where an error came from.")]
 
 # ---- data ------------------------------------------------------------------------------------------------------------
 
@@ -60,27 +69,23 @@ Vectors = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Of everything random in the training.", rich_help_panel=_SETTINGS)
 ]
-TrainingPrecision = Annotated[
-    str | None, typer.Option(metavar="float32|bfloat16", help="Of the arithmetic.", rich_help_panel=_SETTINGS)
-]
 
-# ---- the run ---------------------------------------------------------------------------------------------------------
+# ---- running ---------------------------------------------------------------------------------------------------------
 
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run that stopped in --out.", rich_help_panel=_RUN)
+    bool,
+    typer.Option("--resume", metavar="", help="Go on with what stopped in --out.", rich_help_panel=_RUN),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="NAME", help="Such as cpu, cuda or cuda:1; else what there is.", rich_help_panel=_RUN)
+    str, typer.Option(metavar="NAME", help="Such as cpu or cuda:1; else the best there is.", rich_help_panel=_RUN)
 ]
-
-# ---- the result ------------------------------------------------------------------------------------------------------
-
-OutFolder = Annotated[str, typer.Option(metavar="DIR", help="The folder to make.", rich_help_panel=RESULT)]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print the result as JSON, and nothing else.", rich_help_panel=RESULT)
+Precision = Annotated[
+    str | None,
+    typer.Option(metavar="float32|bfloat16", help="Of the arithmetic; else float32.", rich_help_panel=_RUN),
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.", rich_help_panel=RESULT)]
-
-# ---- models ----------------------------------------------------------------------------------------------------------
-
-ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="The folder of a trained model.")]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|torch|packed", help="What runs the model; else the fastest there is.", rich_help_panel=_RUN
+    ),
+]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 # Rich is imported where something is shown: the verbs answer `--help` without it, and so do programs that want JSON.
 
@@ -56,13 +57,26 @@ def print_notes(notes: Iterable[str]) -> None:
         print_note(note)
 
 
+def plain_table() -> "Table":
+    """A table with a line under its header and room between its columns, and no other lines."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+
+
 def visible(text: str) -> str:
     """A text as it can stand in a terminal: white space is one space, other control characters are escapes.
 
     A text from a file could otherwise move the cursor, change the title of the window or ring the bell.
     """
     spaced = " ".join(text.split())
-    return "".join(c if unicodedata.category(c) not in ("Cc", "Cs") else ascii(c)[1:-1] for c in spaced)
+    return "".join(ascii(c)[1:-1] if _is_harmful(c) else c for c in spaced)
+
+
+def _is_harmful(character: str) -> bool:
+    """Control characters, halves of characters, and what turns the direction of the text that follows."""
+    return unicodedata.category(character) in ("Cc", "Cs") or character in "\u202a\u202b\u202c\u202d\u202e"
 
 
 def _print_line(kind: str, style: str, message: str) -> None:

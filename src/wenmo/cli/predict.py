@@ -1,3 +1,108 @@
-def predict(*, debug: bool = False) -> None: ...
-def embed(*, debug: bool = False) -> None: ...
-def evaluate(*, debug: bool = False) -> None: ...
+"""``wenmo predict``, ``wenmo embed`` and ``wenmo evaluate``: a trained model in use."""
+
+from typing import Annotated
+
+import typer
+
+import wenmo
+from wenmo.cli import options
+from wenmo.cli.output import print_json, print_message, results
+
+
+def predict(
+    model: options.ModelFolder,
+    texts: Annotated[str, typer.Argument(metavar="FILE", help="The texts; - is standard input.")] = "-",
+    *,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write .tsv, .jsonl or .parquet instead of printing.")
+    ] = None,
+    abstain: Annotated[
+        float, typer.Option(metavar="P", help="Give no label where the probability is below this.")
+    ] = 0.0,
+    text_column: options.TextColumn = None,
+    device: options.Device = "",
+    precision: options.Precision = None,
+    runtime: options.Runtime = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print a JSON line for each text, and nothing else.")
+    ] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say which label each text has, in the order of the texts.
+
+    In a terminal the texts stand beside their labels; a pipe gets tab-separated columns, all labels with their
+    probabilities.
+    """
+    from wenmo.cli.answers import print_answers
+    from wenmo.inference.writers import predict_file
+
+    loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
+    if out is None and results().is_terminal and not as_json:
+        print_answers(loaded, texts, text_column=text_column, abstain=abstain)
+        return
+    file_format = "jsonl" if out is None and as_json else ""
+    written = predict_file(loaded, texts, out or "-", text_column=text_column, file_format=file_format, abstain=abstain)
+    if out is not None:
+        print_json(written) if as_json else print_message(f"{written['rows']:,} answers in {out}")
+
+
+def embed(
+    model: options.ModelFolder,
+    texts: Annotated[str, typer.Argument(metavar="FILE", help="The texts; - is standard input.")],
+    *,
+    out: Annotated[str, typer.Option(metavar="FILE", help="The .parquet or .npy file to write.")],
+    pooling: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mean|max|first|last", help="Make the vector of those of the tokens; else the model's own."
+        ),
+    ] = None,
+    normalize: Annotated[bool, typer.Option("--normalize", metavar="", help="Scale each vector to length 1.")] = False,
+    text_column: options.TextColumn = None,
+    device: options.Device = "",
+    precision: options.Precision = None,
+    runtime: options.Runtime = "auto",
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write a vector for each text."""
+    from wenmo.inference.embedding import embed_file
+
+    loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
+    written = embed_file(loaded, texts, out, pooling=pooling, normalize=normalize, text_column=text_column)
+    if as_json:
+        print_json(written)
+    else:
+        print_message(f"{written['rows']:,} vectors of width {written['hidden_size']:,} in {written['file']}")
+
+
+def evaluate(
+    model: options.ModelFolder,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts.")],
+    *,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    label_separator: options.LabelSeparator = None,
+    device: options.Device = "",
+    precision: options.Precision = None,
+    runtime: options.Runtime = "auto",
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say how well a model answers labelled texts."""
+    from wenmo.cli.summaries import print_evaluation
+
+    result = wenmo.evaluate(
+        model,
+        data,
+        text_column=text_column,
+        label_column=label_column,
+        label_separator=label_separator,
+        device=device,
+        precision=precision or "float32",
+        runtime=runtime,
+    )
+    if as_json:
+        print_json(result)
+    else:
+        print_evaluation(result)

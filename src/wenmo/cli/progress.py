@@ -107,13 +107,13 @@ class Lines(Silent):
         step, spent = record["step"], time.monotonic() - self._begun
         left = spent / max(1, step - self._first) * (self._total - step)
         parts = [
-            f"{self._title}: step {step:,}/{self._total:,}",
+            f"{self._title}: step {step:,} of {self._total:,}",
             f"loss {record['loss']:.3f}",
             _dev_figure(record),
             quantities.seconds(record["seconds"]),
             f"at most {quantities.seconds(left)} left" if left > 0 else "",
         ]
-        print_message("  ".join(filter(None, parts)))
+        print_message(", ".join(filter(None, parts)))
 
 
 class _TimeLeft(ProgressColumn):

@@ -15,8 +15,7 @@ def train(
     ] = None,
     *,
     model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="A name from `wenmo models`; a recipe may name it instead."),
+        str | None, typer.Option(metavar="NAME", help="A name from `wenmo models`; a recipe may name it instead.")
     ] = None,
     out: options.OutFolder,
     dev: options.Dev = None,
@@ -30,13 +29,13 @@ def train(
     overrides: options.Overrides = None,
     vectors: options.Vectors = None,
     seed: options.Seed = None,
-    precision: options.TrainingPrecision = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="MODEL", help="Go on from a trained model, with new texts or new labels."),
     ] = None,
     resume: options.Resume = False,
     device: options.Device = "",
+    precision: options.Precision = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -59,10 +58,10 @@ def train(
         overrides=overrides or (),
         vectors=vectors,
         seed=seed,
-        precision=precision,
         start=start,
         resume=resume,
         device=device,
+        precision=precision,
         observers=[training_progress(model or "training")],
     )
     if as_json:

@@ -217,12 +217,20 @@ def _labels_to_learn(name: str, labels: Mapping[str, int]) -> Iterator[Finding]:
     if share >= HIGH_SHARE:
         message = f"{name}: {share:.0%} of the labels are {commonest!r}; accuracy says little here, look at macro_f1"
         yield Finding("imbalance", "warning", message, rows)
-    if all(_NUMBER.fullmatch(label) for label in labels) and not all(_WHOLE.fullmatch(label) for label in labels):
-        message = (
-            f"{name}: the labels look like measurements ({_listed(labels)}); numbers are predicted by regression; here "
-            "each of them becomes a class of its own; if that is not meant, round them to a few grades"
-        )
-        yield Finding("number_labels", "warning", message, len(labels), tuple(islice(labels, NUM_EXAMPLES)))
+    if message := look_like_measurements(labels):
+        examples = tuple(islice(labels, NUM_EXAMPLES))
+        yield Finding("number_labels", "warning", f"{name}: {message}", len(labels), examples)
+
+
+def look_like_measurements(labels: Iterable[str]) -> str:
+    """What to say about labels that are numbers, and not all of them whole; empty for any others."""
+    labels = list(labels)
+    if not all(_NUMBER.fullmatch(label) for label in labels) or all(_WHOLE.fullmatch(label) for label in labels):
+        return ""
+    return (
+        f"the labels look like measurements ({_listed(labels)}); numbers are predicted by regression; here each of them "
+        "becomes a class of its own; if that is not meant, round them to a few grades"
+    )
 
 
 def _unseen_labels(name: str, rows: Sequence[Row], train: str, known: Mapping[str, int]) -> Iterator[Finding]:

@@ -94,11 +94,10 @@ def detect_encoding(open_blocks: Callable[[], Iterable[bytes]], name: str, tell:
     for mark, codec in _MARKS:
         if beginning.startswith(mark):
             return codec
-    invalid = _first_invalid(chain([beginning], blocks), whole=whole)
+    invalid = _first_invalid(chain([beginning], blocks), "utf-8", whole=whole)
     if invalid is None:
         return "utf-8"
-    why_not = _why_not_gb18030(_split_lines(open_blocks(), b"\n"), whole=whole)
-    if why_not:
+    if why_not := _why_not_gb18030(open_blocks, whole=whole):
         raise InputError(
             f"{name}:{invalid.line}: the byte 0x{invalid.byte:02X} at offset {invalid.offset} is not UTF-8, and "
             f"{why_not}; save the text as UTF-8, or name its encoding, such as big5 or cp1252"
@@ -221,15 +220,16 @@ def _decide_by_block(block: bytes, name: str, tell: Tell) -> str:
 
 
 class _Invalid(NamedTuple):
-    """The first byte that is not UTF-8."""
+    """The first byte that is not in an encoding."""
 
     offset: int
     line: int
     byte: int
 
 
-def _first_invalid(blocks: Iterable[bytes], *, whole: bool) -> _Invalid | None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _first_invalid(blocks: Iterable[bytes], codec: str, *, whole: bool) -> _Invalid | None:
+    """For encodings in which the byte of a line feed is never part of another character."""
+    decoder = codecs.getincrementaldecoder(codec)()
     offset, line = 0, 1
     for block in chain(blocks, [b""] if whole else []):
         waiting = len(decoder.getstate()[0])
@@ -249,9 +249,10 @@ _GB18030_CHARACTER = re.compile(rb"[\x81-\xfe](?:[\x30-\x39][\x81-\xfe][\x30-\x3
 # such a run of bytes about once in 10^11 characters.
 _UTF8_RUN = re.compile(rb"(?:[\xe1-\xef][\x80-\xbf][\x80-\xbf]){6}")
 _THREE_BYTES = re.compile(rb"[\xe1-\xef][\x80-\xbf][\x80-\xbf]")
+_LINES_TO_JUDGE_BY = 10_000
 
 
-def _why_not_gb18030(lines: Iterable[bytes], *, whole: bool) -> str | None:
+def _why_not_gb18030(open_blocks: Callable[[], Iterable[bytes]], *, whole: bool) -> str | None:
     """Say what speaks against GB18030 in bytes that are not all UTF-8; None if nothing does.
 
     Nearly any bytes can be read as GB18030, so being readable is not enough. Two kinds of files are refused: those that
@@ -259,29 +260,23 @@ def _why_not_gb18030(lines: Iterable[bytes], *, whole: bool) -> str | None:
     their second byte. That is what accented letters of Western encodings look like, and half of Big5; in Chinese in
     GB18030 we counted 0.05 % (simplified) and 15 % (traditional).
     """
+    if invalid := _first_invalid(open_blocks(), "gb18030", whole=whole):
+        return f"0x{invalid.byte:02X} on line {invalid.line} is not GB18030 either"
     utf8_lines = other_lines = characters = with_letter = 0
-    first_utf8_line, surely_utf8 = 0, False
-    for number, line in enumerate(lines, start=1):
-        if line.isascii():
+    for number, line in enumerate(_split_lines(open_blocks(), b"\n"), start=1):
+        if _UTF8_RUN.search(line):
+            return f"line {number} holds characters in UTF-8: the encodings are mixed, or the bytes are damaged"
+        if line.isascii() or utf8_lines + other_lines == _LINES_TO_JUDGE_BY:
             continue
-        is_utf8 = _is_utf8(line) and _THREE_BYTES.search(line) is not None
-        has_run = _UTF8_RUN.search(line) is not None
-        if is_utf8 or has_run:
-            first_utf8_line = first_utf8_line or number
-        surely_utf8 = surely_utf8 or has_run
-        if is_utf8:
+        if _THREE_BYTES.search(line) and _is_utf8(line):
             utf8_lines += 1
             continue
         other_lines += 1
         second_letters = _GB18030_CHARACTER.findall(line)
         characters += len(second_letters)
         with_letter += sum(map(bool, second_letters))
-        try:
-            codecs.getincrementaldecoder("gb18030")().decode(line, final=whole)
-        except UnicodeDecodeError as error:
-            return f"line {number} is not GB18030 either (0x{line[error.start]:02X})"
-    if surely_utf8 or utf8_lines * 10 > other_lines:  # one short line in ten may look like UTF-8 by chance
-        return f"line {first_utf8_line} holds characters in UTF-8: the encodings are mixed, or the bytes are damaged"
+    if utf8_lines * 10 > other_lines:  # a short line in GB18030 may look like UTF-8 by chance, but not one in ten
+        return f"{utf8_lines} lines hold characters in UTF-8: the encodings are mixed, or the bytes are damaged"
     if with_letter * 3 > characters:
         return "it does not look like Chinese in GB18030"
     return None

@@ -55,7 +55,10 @@ def _arrow_cells(array: "pa.Array | pa.ChunkedArray") -> Sequence[object]:
         return array.to_pylist()  # type: ignore[no-any-return]
     if pa.types.is_nested(array.type):
         values = array.to_pylist()
-        return [tuple(map(str, value)) if isinstance(value, list) else value for value in values]
+        return [
+            tuple(str(item) for item in value if item is not None) if isinstance(value, list) else value
+            for value in values
+        ]
     try:
         cells: list[str | None] = array.cast(pa.string()).to_pylist()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # binary that is no text, rare types

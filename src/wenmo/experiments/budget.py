@@ -10,11 +10,11 @@ import torch
 
 from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
+from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.building import build_task, with_labels
 from wenmo.training.corpus import Corpus, encode
 from wenmo.training.loop import Loop
 from wenmo.training.recipe import Recipe
-from wenmo.text.tokenizers import Tokenizer
 
 _PROBE_UPDATES = 6
 _LEAST_EPOCHS = 3

@@ -94,7 +94,13 @@ class Comparison:
         if seeds < 1 or (num_folds is not None and num_folds < 2):
             raise InputError("--seeds must be at least 1 and --folds at least 2")
         self._recipes, self._out, self._watcher = dict(recipes), out, watcher
-        self._seeds, self._num_folds, self._no_texts, self._resume, self._device = seeds, num_folds, no_texts, resume, device
+        self._seeds, self._num_folds, self._no_texts, self._resume, self._device = (
+            seeds,
+            num_folds,
+            no_texts,
+            resume,
+            device,
+        )
         self._budget, self._max_size = parse_seconds(budget), parse_bytes(max_size)
         self._first = next(iter(recipes.values()))
 
@@ -179,10 +185,14 @@ class Comparison:
                 # Seeds say how much training scatters, not how much the choice of dev texts does: the wider one is told.
                 own = task.measure(gold, answers)[metric]
                 half = max(interval["high"] - interval["low"], own["high"] - own["low"]) / 2
-                interval = {"value": interval["value"], "low": interval["value"] - half, "high": interval["value"] + half}
+                interval = {
+                    "value": interval["value"],
+                    "low": interval["value"] - half,
+                    "high": interval["value"] + half,
+                }
         else:
             interval = task.measure(gold, answers)[metric]
-        right = [_is_right(t, g, a) for _, t, g, a, _ in found] if self._num_folds else [_is_right(task, gold, answers)]
+        right = [t.is_right(g, a) for _, t, g, a, _ in found] if self._num_folds else [task.is_right(gold, answers)]
         entry.answers, entry.right = answers, np.concatenate(right)
         texts = [row.text for row in (corpus.dev or corpus.train)[:_TEXTS_TIMED]]
         speed = measure_speed(load(place, device=self._device), texts)
@@ -210,14 +220,16 @@ class Comparison:
             entry.row["too_large"] = bool(self._max_size) and entry.row["bytes"] > self._max_size
         best = next((entry for entry in alive if not entry.row["too_large"]), None)
         if best is None:
-            raise InputError(f"no model is as small as --max-size; the smallest has {min(e.row['bytes'] for e in alive):,} bytes")
+            raise InputError(
+                f"no model is as small as --max-size; the smallest has {min(e.row['bytes'] for e in alive):,} bytes"
+            )
         for entry in alive:
             assert entry.right is not None and best.right is not None
             entry.row["paired_p"] = None if entry is best else mcnemar(best.right, entry.right)
             entry.row["tied_with_best"] = entry is best or entry.row["paired_p"] >= 0.05
         front = pareto_front([(e.row["value"], e.row["latency_ms_p50"]) for e in alive], ("max", "min"))
-        for index, entry in enumerate(alive):
-            entry.row["pareto"] = bool(index in front)
+        for entry, on_front in zip(alive, front, strict=True):
+            entry.row["pareto"] = on_front
         rows = [entry.row for entry in [*alive, *(entry for entry in entries if entry.failed)]]
         winners, reason = choose([row for row in rows if row["failed"] is None and not row["too_large"]])
         test, hardest = self._winner_folder(best, alive, corpus)
@@ -319,12 +331,6 @@ def _answers(place: Path, rows: Sequence[Row]) -> tuple[Classification, NDArray[
 def _gold(task: Classification, rows: Sequence[Row], place: Path) -> NDArray[Any]:
     folder = load_folder(place)
     return task.gold(encode(rows, folder.tokenizer, task.config, 1))
-
-
-def _is_right(task: Classification, gold: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.bool_]:
-    if task.config.multi_label:
-        return np.asarray(((answers >= 0.5) == (gold > 0)).all(axis=1))
-    return np.asarray(answers.argmax(axis=1) == gold)
 
 
 def _score_test(place: Path, rows: Sequence[Row]) -> dict[str, Any]:

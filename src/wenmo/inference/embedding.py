@@ -3,10 +3,9 @@
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
-from wenmo.inference.predictor import Predictor, TextCounts, load
+from wenmo.inference.predictor import Predictor, TextCounts, loaded
 from wenmo.inference.writers import refuse_to_overwrite, written_aside
 
 _NPY_HEADER_BYTES = 128
@@ -53,7 +52,7 @@ def embed_file(
     if path.suffix.lower() not in _WRITERS:
         raise InputError(f"{out}: vectors are written as {' or '.join(_WRITERS)}; name --out so")
     refuse_to_overwrite(source, out)
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = loaded(model)
     size = predictor.embedding_size(pooling)
     counts = TextCounts()
     sources: deque[str] = deque()
@@ -69,10 +68,6 @@ def _texts(rows: Iterable[Row], sources: deque[str]) -> Iterator[str]:
     for row in rows:
         sources.append(row.source)
         yield row.text
-
-
-class _VectorWriter(AbstractContextManager["_VectorWriter"], Protocol):
-    def write(self, vectors: NDArray[np.float32], sources: list[str]) -> None: ...
 
 
 class _NpyWriter:

@@ -5,7 +5,7 @@ from typing import Any
 
 from wenmo.data.readers import read_rows
 from wenmo.data.store import TokenStore
-from wenmo.inference.predictor import Predictor, TextCounts, load
+from wenmo.inference.predictor import Predictor, TextCounts, loaded
 from wenmo.tasks.classification import label_ids
 from wenmo.tasks.metrics import confusion_matrix, decide, per_class
 
@@ -37,14 +37,14 @@ def evaluate(
 
     Returns:
         ``task``, ``rows``, ``metrics`` (each with ``value``, ``low`` and ``high``, the 95 % interval), ``labels``,
-        ``per_class``, ``confusion`` (rows: right labels, columns: answers; None where a text may have several), and what
-        to know about the texts: how many were ``dropped`` (no text or no label), ``cut`` and ``unknown``, and ``notes``.
+        ``per_class``, ``confusion`` (rows: right labels, columns: answers; None where a text may have several), and
+        what to know about the texts: how many were ``dropped`` (no text or no label), ``cut`` or ``unknown``, and
+        ``notes``.
 
     Raises:
         InputError: the data cannot be read, or has labels that the model does not know.
     """
-    is_loaded = isinstance(model, Predictor)
-    predictor = model if is_loaded else load(model, device=device, precision=precision, runtime=runtime)
+    predictor = loaded(model, device=device, precision=precision, runtime=runtime)
     task = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None
     read = read_rows(

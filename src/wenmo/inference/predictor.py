@@ -92,6 +92,15 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
     return Predictor(load_folder(Path(path)), device=device, precision=precision, runtime=runtime)
 
 
+def loaded(
+    model: "Predictor | str | Path", *, device: str = "", precision: str = "float32", runtime: str = "auto"
+) -> "Predictor":
+    """A model that may be loaded already, or else as `load` does it."""
+    if isinstance(model, Predictor):
+        return model
+    return load(model, device=device, precision=precision, runtime=runtime)
+
+
 class Predictor:
     """A model in use. Safe to use from several threads."""
 

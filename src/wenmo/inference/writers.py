@@ -3,8 +3,8 @@
 What a row holds, in every format, is what ``Prediction.to_dict`` gives: ``label``, ``probability``, ``probabilities``.
 
 - ``.jsonl``: ``{"label": "good", "probability": 0.9, "probabilities": {"bad": 0.1, "good": 0.9}}``.
-- ``.tsv``: the columns ``label``, ``probability`` and, for each label, ``probabilities.LABEL``. Several labels are a JSON
-  list, as the readers take it; white space inside a label is written as spaces, because tsv has no quoting.
+- ``.tsv``: the columns ``label``, ``probability`` and, for each label, ``probabilities.LABEL``. Several labels are a
+  JSON list, as the readers take it; a tab inside a label is written as a space, because tsv has no quoting.
 - ``.parquet``: ``label`` (a string, or a list of them), ``probability``, and ``probabilities`` as a struct.
 
 A text that got no answer has its row all the same, with nothing in it. ``.tsv`` and ``.jsonl`` may end in ``.gz``.
@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError, JobError
-from wenmo.inference.predictor import Prediction, Predictor, TextCounts, load
+from wenmo.inference.predictor import Prediction, Predictor, TextCounts, loaded
 
 if TYPE_CHECKING:
     pass
@@ -68,8 +68,8 @@ def predict_file(
         abstain: an answer with a smaller ``probability`` has no label.
 
     Returns:
-        ``rows``, ``file``, and how many of the rows were ``without_text``, ``abstained``, ``cut`` to the length the model
-        reads, and ``unknown``: without any token it knows.
+        ``rows``, ``file``, and how many of the rows were ``without_text``, ``abstained``, ``cut`` to the length that
+        the model reads, and ``unknown``: without any token that it knows, those without text among them.
 
     Raises:
         InputError: the source cannot be read, or the call is wrong.
@@ -79,7 +79,7 @@ def predict_file(
         raise InputError(f"abstain is a probability between 0 and 1; got {abstain}")
     refuse_to_overwrite(source, out)
     file_format = file_format or _format_of(out)
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = loaded(model)
     counts = TextCounts()
     without_text = abstained = 0
     has_text: deque[bool] = deque()
@@ -93,7 +93,6 @@ def predict_file(
             uncertain = prediction.probability < abstain
             abstained += uncertain
             writer.write(_as_answer(prediction, uncertain))
-    counts.unknown -= without_text  # the reader tells of them
     counts.log(predictor.max_length)
     return {
         "rows": counts.texts,

@@ -87,7 +87,9 @@ class Bag(nn.Module):
                 states = states + vectors * inside.unsqueeze(-1)
                 counted = counted + inside.sum(dim=1)
         mean = states.sum(dim=1) / counted.clamp(min=1).unsqueeze(1)  # (batch, hidden_size)
-        return Features(last_hidden_state=states, pooler_output=note("vector of the text", mean, "batch", "hidden_size"))
+        return Features(
+            last_hidden_state=states, pooler_output=note("vector of the text", mean, "batch", "hidden_size")
+        )
 
 
 def _chain(hashed: Tensor, input_ids: Tensor, size: int) -> Tensor:

@@ -7,6 +7,7 @@ half the arithmetic of a convolution, and the gradient arrives once for each dis
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ def ngram_scores(vectors: Tensor, index: Tensor, weights: Sequence[Tensor]) -> t
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         vectors, blocks = vectors.to(dtype), blocks.to(dtype)
-    scores: tuple[Tensor, ...] = _NgramScores.apply(vectors, index, blocks, widths)
+    scores: tuple[Tensor, ...] = _NgramScores.apply(vectors, index, blocks, widths)  # type: ignore[no-untyped-call]
     return scores
 
 
@@ -45,14 +46,14 @@ class _NgramScores(torch.autograd.Function):
     """Autograd of slices would fill a tensor of the full size for each of them; the gradient is simpler by hand."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: FunctionCtx, vectors: Tensor, index: Tensor, blocks: Tensor, widths: tuple[int, ...]
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(vectors, index, blocks)
         ctx.widths = widths  # type: ignore[attr-defined]
         products = vectors.new_zeros(len(vectors) + 1, len(blocks))
         torch.mm(vectors, blocks.t(), out=products[:-1])
-        placed = products.index_select(0, index.flatten()).unflatten(0, index.shape)  # (batch, length, blocks)
+        placed = products.index_select(0, index.flatten()).view(*index.shape, -1)  # (batch, length, blocks)
         answers = []
         for width, columns in _columns(widths, len(blocks)):
             positions = index.size(1) - width + 1
@@ -63,9 +64,7 @@ class _NgramScores(torch.autograd.Function):
         return tuple(answers)
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: FunctionCtx, *gradients: Tensor
-    ) -> tuple[Tensor | None, None, Tensor | None, None]:
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
         vectors, index, blocks = ctx.saved_tensors  # type: ignore[attr-defined]
         placed = vectors.new_zeros(*index.shape, len(blocks))
         for (width, columns), gradient in zip(_columns(ctx.widths, len(blocks)), gradients, strict=True):  # type: ignore[attr-defined]
@@ -89,6 +88,6 @@ def _columns(widths: tuple[int, ...], num_blocks: int) -> list[tuple[int, list[s
     start, found = 0, []
     for width in widths:
         edges = [start + place * num_filters for place in range(width + 1)]
-        found.append((width, [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]))
+        found.append((width, [slice(a, b) for a, b in pairwise(edges)]))
         start = edges[-1]
     return found

@@ -37,6 +37,11 @@ class Preset:
         loaded: type[ModelConfig] = getattr(importlib.import_module(self.module), self.config_class)
         return loaded
 
+    @property
+    def model_type(self) -> str:
+        """What the settings call the model in files; presets of one class share it."""
+        return str(self.load_config_class().__dataclass_fields__["model_type"].default)
+
     def load_model_class(self) -> type[nn.Module]:
         """Import the class of the extractor."""
         loaded: type[nn.Module] = getattr(importlib.import_module(self.module), self.model_class)
@@ -128,7 +133,6 @@ def list_models() -> list[dict[str, str]]:
 
 def _by_model_type(model_type: object) -> Preset:
     for candidate in presets().values():
-        default = candidate.load_config_class().__dataclass_fields__["model_type"].default  # type: ignore[attr-defined]
-        if default == model_type:
+        if candidate.model_type == model_type:
             return candidate
     raise InputError(f"model_type is {model_type!r}; known are {', '.join(sorted(presets()))}")

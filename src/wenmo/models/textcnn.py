@@ -10,7 +10,7 @@ the padding.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +77,9 @@ class TextCnn(nn.Module):
     def initialize(self, generator: torch.Generator) -> None:
         """Kim's code: word vectors uniform(-0.25, 0.25), filters uniform(-0.01, 0.01), biases 0."""
         self.embeddings.initialize(generator)
-        for conv in self.convs:
+        for conv in self._filters():
             nn.init.uniform_(conv.weight, -0.01, 0.01, generator=generator)
-            nn.init.zeros_(conv.bias)
+            nn.init.zeros_(cast(Tensor, conv.bias))
 
     def forward(self, batch: TokenBatch) -> Features:
         """Answer every n-gram with every filter (equation 2), then pool over time.
@@ -104,14 +104,14 @@ class TextCnn(nn.Module):
         before, behind = self._margins()
         index = F.pad(index, (before, behind), value=len(vectors))  # (batch, before + length + behind)
         note("which word stands where, zeros around it", index, "batch", "positions")
-        all_scores = ngram_scores(vectors, index, [conv.weight for conv in self.convs])
+        all_scores = ngram_scores(vectors, index, [conv.weight for conv in self._filters()])
 
         maps, pooled = [], []
-        for width, conv, scores in zip(self.config.kernel_sizes, self.convs, all_scores, strict=True):
+        for width, conv, scores in zip(self.config.kernel_sizes, self._filters(), all_scores, strict=True):
             scores = scores[:, self._first_ngram(width) :]  # (batch, positions, num_filters)
             inside = self._inside(width, scores.size(1), batch.num_tokens)  # (batch, positions)
             # The zeros written over the other n-grams never win a maximum, because relu gives nothing smaller.
-            feature_map = F.relu(scores + conv.bias) * inside.unsqueeze(-1)  # (batch, positions, num_filters)
+            feature_map = F.relu(scores + cast(Tensor, conv.bias)) * inside.unsqueeze(-1)  # (batch, positions, num_filters)
             note(f"answers of the filters of width {width}", feature_map, "batch", "n-grams", "num_filters")
             pooled.append(note(f"{self.config.pooling} over time", self._pool(feature_map, inside), "batch", "filters"))
             first_token = before if self.config.padding == "wide" else 0
@@ -121,6 +121,9 @@ class TextCnn(nn.Module):
             last_hidden_state=torch.cat(maps, dim=2) * tokens,  # (batch, length, hidden_size)
             pooler_output=note("vector of the text", torch.cat(pooled, dim=1), "batch", "pooler_size"),
         )
+
+    def _filters(self) -> list[nn.Conv1d]:
+        return cast(list[nn.Conv1d], list(self.convs))
 
     def _distinct_vectors(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
         """The vectors of the batch, each word once, and which of them stands where; padding points behind the last."""

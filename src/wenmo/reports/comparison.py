@@ -231,7 +231,7 @@ def _machine(result: dict[str, Any]) -> Markup:
     machine = result.get("machine") or {}
     facts = [
         machine.get("processor"),
-        f"{machine['cores']} cores" if machine.get("cores") else None,
+        f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''}" if machine.get("cores") else None,
         f"{quantities.large(machine['memory_bytes'], 'B')} of memory" if machine.get("memory_bytes") else None,
         f"torch {machine['torch']}" if machine.get("torch") else None,
     ]

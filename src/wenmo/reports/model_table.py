@@ -104,7 +104,7 @@ def _model(row: Row, winner: str | None, best: float | None, axis: Axis | None) 
         cell(quantities.interval(row.get("low"), row.get("high"))),
         element("td", drawing, class_="drawing"),
         cell(quantities.percent(row.get("spread"), digits=2), title=_each_seed(row)),
-        element("td", _p_value(row, best), class_="number"),
+        element("td", _p_value(row, winner), class_="number"),
         cell(quantities.large(parameters), title=quantities.count(parameters)),
         cell(quantities.large(size, "B"), title=f"{quantities.count(size)} bytes"),
         cell(quantities.seconds(row.get("train_seconds"))),
@@ -120,14 +120,14 @@ def _name(row: Row, winner: str | None) -> Markup:
     tags = [
         element("span", "winner", class_="tag winner") if row["model"] == winner else None,
         element("span", "linear", class_="tag") if row.get("is_linear") else None,
+        element("span", "too large", class_="tag") if row.get("too_large") else None,
     ]
     return joined([element("span", quoted(row["model"]), class_="name"), *tags])
 
 
-def _p_value(row: Row, best: float | None) -> Markup:
+def _p_value(row: Row, winner: str | None) -> Markup:
     if quantities.number(row.get("paired_p")) is None:
-        is_best = best is not None and row.get("value") == best
-        return element("span", "best" if is_best else quantities.MISSING, class_="quiet")
+        return element("span", "best" if row["model"] == winner else quantities.MISSING, class_="quiet")
     p = quantities.p_value(row["paired_p"])
     tie = element("span", "tie", class_="tag tie") if row.get("tied_with_best") else None
     return joined([tie, p])
@@ -171,7 +171,7 @@ def _notes(rows: Sequence[Row]) -> Markup:
             "difference. From 0.05 up the two are tied.",
         ),
         element("dt", "Pareto"),
-        element("dd", "no other model is as good in every respect compared and better in one."),
+        element("dd", "no other model is as good in both value and latency and better in one of them."),
         element("dt", "One text"),
         element("dd", "the time from raw text to answer for a single text: p50 is the usual, p95 the slow case."),
     ]
@@ -180,4 +180,6 @@ def _notes(rows: Sequence[Row]) -> Markup:
             element("dt", "Linear"),
             element("dd", "a baseline over counted n-grams. A network that does not beat it is not worth its cost."),
         ]
+    if any(row.get("too_large") for row in rows):
+        notes += [element("dt", "Too large"), element("dd", "over the size asked for, so that it could not win.")]
     return element("dl", *notes, class_="notes")

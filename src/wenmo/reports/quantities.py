@@ -57,12 +57,12 @@ def large(value: Any, unit: str = "") -> str:
 
 
 def seconds(value: Any) -> str:
-    """0.8 s, 38 s, 4 min 12 s, 1 h 3 min."""
+    """0.04 s, 0.8 s, 38 s, 4 min 12 s, 1 h 3 min."""
     amount = number(value)
     if amount is None:
         return MISSING
     if amount < 9.95:
-        return f"{amount:.1f}\u00a0s"
+        return f"{amount:.{1 if amount >= 0.095 else 2}f}\u00a0s"
     whole = round(amount)
     if whole < 60:
         return f"{whole}\u00a0s"
@@ -77,7 +77,7 @@ def milliseconds(value: Any) -> str:
     amount = number(value)
     if amount is None:
         return MISSING
-    return f"{amount:.3f}" if amount < 0.0995 else f"{amount:.2f}" if amount < 0.995 else _three_digits(amount)
+    return f"{amount:.3f}" if amount < 0.0995 else f"{amount:.2f}" if amount < 0.9995 else _three_digits(amount)
 
 
 def rate(value: Any) -> str:

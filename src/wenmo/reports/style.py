@@ -23,7 +23,7 @@ STYLE_SHEET = """
     --paper: #16171a; --card: #1d1f23; --line: #34373d; --soft: #25272c;
     --text: #e8e6e1; --quiet: #a8a59d;
     --winner: #f58f73; --network: #82b5e8; --linear: #a09c92;
-    --hit: 92 150 214; --miss: 240 112 80; --ink: 1.4;
+    --hit: 92 150 214; --miss: 240 112 80; --ink: 1.25;
   }
 }
 * { box-sizing: border-box; }
@@ -180,15 +180,15 @@ svg .linear > .bubble { fill-opacity: 0; }
 .hit.s9 { background: rgb(var(--hit) / calc(.43 * var(--ink))); }
 .hit.s10 { background: rgb(var(--hit) / calc(.48 * var(--ink))); }
 .miss.s1 { background: rgb(var(--miss) / calc(.10 * var(--ink))); }
-.miss.s2 { background: rgb(var(--miss) / calc(.15 * var(--ink))); }
-.miss.s3 { background: rgb(var(--miss) / calc(.20 * var(--ink))); }
-.miss.s4 { background: rgb(var(--miss) / calc(.25 * var(--ink))); }
-.miss.s5 { background: rgb(var(--miss) / calc(.30 * var(--ink))); }
-.miss.s6 { background: rgb(var(--miss) / calc(.35 * var(--ink))); }
-.miss.s7 { background: rgb(var(--miss) / calc(.40 * var(--ink))); }
-.miss.s8 { background: rgb(var(--miss) / calc(.45 * var(--ink))); }
-.miss.s9 { background: rgb(var(--miss) / calc(.50 * var(--ink))); }
-.miss.s10 { background: rgb(var(--miss) / calc(.55 * var(--ink))); }
+.miss.s2 { background: rgb(var(--miss) / calc(.14 * var(--ink))); }
+.miss.s3 { background: rgb(var(--miss) / calc(.19 * var(--ink))); }
+.miss.s4 { background: rgb(var(--miss) / calc(.24 * var(--ink))); }
+.miss.s5 { background: rgb(var(--miss) / calc(.28 * var(--ink))); }
+.miss.s6 { background: rgb(var(--miss) / calc(.32 * var(--ink))); }
+.miss.s7 { background: rgb(var(--miss) / calc(.36 * var(--ink))); }
+.miss.s8 { background: rgb(var(--miss) / calc(.40 * var(--ink))); }
+.miss.s9 { background: rgb(var(--miss) / calc(.44 * var(--ink))); }
+.miss.s10 { background: rgb(var(--miss) / calc(.48 * var(--ink))); }
 .confusion .s0 { color: var(--quiet); }
 .hit { font-weight: 650; }
 .mistakes { padding-left: 1.3rem; font-size: .875rem; }

@@ -52,7 +52,11 @@ def verdict(result: dict[str, Any], winner: str | None, title: str) -> Markup:
 
 def _ties(result: dict[str, Any], winner: str) -> Markup | None:
     """What a tie means, where there is one."""
-    tied = [row["model"] for row in result["rows"] if row.get("tied_with_best") and row["model"] != winner]
+    tied = [
+        row["model"]
+        for row in result["rows"]
+        if row.get("tied_with_best") and row["model"] != winner and not row.get("too_large")
+    ]
     if not tied:
         return None
     return element(
@@ -65,8 +69,10 @@ def _ties(result: dict[str, Any], winner: str) -> Markup | None:
 
 
 def _texts(result: dict[str, Any], part: str) -> str:
-    """1,200 texts; without a number where there is none, as with folds."""
-    size = quantities.number((result["data"].get("sizes") or {}).get(part))
+    """1,200 texts. With folds every text of train and dev is once among those that decide."""
+    sizes = result["data"].get("sizes") or {}
+    parts = ("train", "dev") if part == "dev" and result["settings"].get("folds") else (part,)
+    size = sum(quantities.number(sizes.get(each)) or 0 for each in parts)
     return f"{quantities.count(size)} texts" if size else "the texts"
 
 

@@ -16,7 +16,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import Config, ModelConfig
-from wenmo.tasks.metrics import classification_metrics
+from wenmo.tasks.metrics import Interval, classification_metrics, decide
 from wenmo.tasks.task import Example
 
 
@@ -114,11 +114,16 @@ class Classification(nn.Module):
     def score(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> float:
         """The value of the metric by which models are chosen."""
         if self.metric == "accuracy":
-            right = (answers > 0.5) == gold if self.config.multi_label else answers.argmax(axis=1) == gold
-            return float(right.reshape(len(gold), -1).all(axis=1).mean())
+            return float(self.is_right(gold, answers).mean())
         return self.measure(gold, answers)[self.metric]["value"]
 
-    def measure(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> dict[str, dict[str, float]]:
+    def is_right(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """``(rows,)``: whether all labels of a text are answered as they should be."""
+        if self.config.multi_label:
+            return np.asarray((decide(answers, multi_label=True) == (gold > 0)).all(axis=1))
+        return np.asarray(answers.argmax(axis=1) == gold)
+
+    def measure(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> dict[str, Interval]:
         """Every metric with its 95 % interval."""
         return classification_metrics(gold, answers, multi_label=self.config.multi_label)
 

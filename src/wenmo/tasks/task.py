@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wenmo.data.store import TokenStore
 from wenmo.features import TokenBatch
+from wenmo.tasks.metrics import Interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -47,7 +48,7 @@ class Task(Protocol):
         """The value of ``metric``."""
         ...
 
-    def measure(self, gold: Any, answers: NDArray[np.float32]) -> dict[str, dict[str, float]]:
+    def measure(self, gold: Any, answers: NDArray[np.float32]) -> dict[str, Interval]:
         """Every metric with its 95 % interval."""
         ...
 

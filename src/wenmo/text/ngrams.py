@@ -5,14 +5,31 @@ run of n symbols is known by the run of its first n - 1 and its last symbol, so 
 length, and sorted arrays of such pairs take the place of a dictionary of strings: about five times as fast.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
 Ids = NDArray[np.int32]
+Symbol = TypeVar("Symbol")
+
+NUM_CODE_POINTS = 0x110000
+
+
+def code_points(texts: Sequence[str]) -> tuple[Numbers, Numbers]:
+    """The characters of the texts as symbols, and 0 and where each text ends."""
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4").astype(np.int64)
+    return codes, np.cumsum([0, *map(len, texts)], dtype=np.int64)
+
+
+def runs_of(symbols: Sequence[Symbol], lengths: tuple[int, int]) -> Iterator[Sequence[Symbol]]:
+    """The runs of one text, in the order of `RunIndex.find`; none if the longest is 0."""
+    for length in range(max(lengths[0], 1), lengths[1] + 1):
+        for start in range(len(symbols) - length + 1):
+            yield symbols[start : start + length]
 
 
 def count_runs(
@@ -29,7 +46,7 @@ def count_runs(
     Yields:
         For each length the runs, ``(num_runs, length)``, and how often each occurs, ``(num_runs,)``.
     """
-    places = np.arange(len(symbols))
+    places = np.arange(len(symbols), dtype=np.int64)
     prefixes = np.zeros_like(places)
     for length in range(1, lengths[1] + 1):
         fitting = _fitting(places, ends, length)
@@ -48,30 +65,24 @@ def count_runs(
 class RunIndex:
     """The ids of known runs."""
 
-    def __init__(self, runs: Iterable[tuple[Sequence[int], int]], num_symbols: int, unknown: int) -> None:
-        """``runs`` are runs with their ids; ``unknown`` is the id of every other run."""
+    def __init__(self, symbols: Numbers, ends: Numbers, ids: Ids, num_symbols: int, unknown: int) -> None:
+        """The runs stand one after another as texts do; ``unknown`` is the id of every run that is not among them."""
         self._num_symbols = num_symbols
         self._unknown = unknown
         self._levels: list[tuple[Numbers, Ids]] = []
-        by_length: dict[int, tuple[list[Sequence[int]], list[int]]] = {}
-        for run, run_id in runs:
-            same_length = by_length.setdefault(len(run), ([], []))
-            same_length[0].append(run)
-            same_length[1].append(run_id)
-        symbols = {length: np.array(same_length[0], np.int64) for length, same_length in by_length.items()}
-        prefixes = {length: np.zeros(len(runs), np.int64) for length, runs in symbols.items()}
-        for level in range(1, max(symbols, default=0) + 1):
-            keys = {n: prefixes[n] * num_symbols + symbols[n][:, level - 1] for n in symbols if n >= level}
-            known = np.unique(np.concatenate(list(keys.values())))
-            prefixes = {n: np.searchsorted(known, keys[n]) for n in keys}
-            ids = np.full(len(known), unknown, np.int32)  # also of a run that is only the beginning of others
-            if level in symbols:
-                ids[prefixes[level]] = by_length[level][1]
-            self._levels.append((known, ids))
+        starts, lengths = ends[:-1], np.diff(ends)
+        prefixes = np.zeros_like(starts)
+        for level in range(1, int(lengths.max(initial=0)) + 1):
+            reaching = lengths >= level
+            starts, lengths, prefixes, ids = starts[reaching], lengths[reaching], prefixes[reaching], ids[reaching]
+            known, prefixes = np.unique(prefixes * num_symbols + symbols[starts + level - 1], return_inverse=True)
+            level_ids = np.full(len(known), unknown, np.int32)  # stays for what is only the beginning of runs
+            level_ids[prefixes[lengths == level]] = ids[lengths == level]
+            self._levels.append((known, level_ids))
 
     def find(self, symbols: Numbers, ends: Numbers, lengths: tuple[int, int]) -> list[Ids]:
         """The ids of all runs of each text: those of the shortest length first, each length in the text's order."""
-        places = np.arange(len(symbols))
+        places = np.arange(len(symbols), dtype=np.int64)
         prefixes = np.zeros_like(places)
         by_length: list[tuple[Ids, Numbers]] = []
         for length in range(1, lengths[1] + 1):
@@ -88,7 +99,7 @@ class RunIndex:
     def _find_level(self, length: int, prefixes: Numbers, last: Numbers) -> tuple[Ids, Numbers]:
         """The ids of the runs, and their places in the level; -1 for an unknown run, and so for what continues it."""
         if length > len(self._levels):
-            return np.full(len(last), self._unknown, np.int32), np.full(len(last), -1)
+            return np.full(len(last), self._unknown, np.int32), np.full(len(last), -1, np.int64)
         known, ids = self._levels[length - 1]
         keys = prefixes * self._num_symbols + last
         places = np.minimum(np.searchsorted(known, keys), len(known) - 1)

@@ -15,18 +15,17 @@ import json
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wenmo.errors import InputError
-from wenmo.text.ngrams import Numbers, RunIndex, count_runs, split
-from wenmo.text.normalization import Normalizer, Origins, conversion_version, raw_span
+from wenmo.text.ngrams import NUM_CODE_POINTS, Ids, RunIndex, code_points, count_runs, runs_of, split
+from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.segmentation import Span, choose_segmenter, load_segmenter, token_text
 from wenmo.text.vocabulary import (
     PAD_TOKEN,
@@ -41,7 +40,6 @@ from wenmo.text.vocabulary import (
 
 FORMAT_VERSION = 1
 
-_NUM_CODE_POINTS = 0x110000
 _CHUNK = 1024
 """Texts that are encoded together."""
 
@@ -88,7 +86,7 @@ class TokenizerConfig:
 class Encoding:
     """One text as tokens. ``ids``, ``tokens`` and ``offsets`` are equally long."""
 
-    ids: NDArray[np.int32]
+    ids: Ids
     tokens: list[str]
     offsets: list[tuple[int, int]]
     """The characters ``[start, end)`` of the raw text behind each token."""
@@ -160,13 +158,13 @@ class Tokenizer:
         words, characters = self._parts(text)
         return self._tokens(words, characters)
 
-    def encode_batch(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
+    def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
         """The ids of each text, the same as `encode` gives.
 
         Raises:
             InputError: an item is not a string, or ``texts`` is one.
         """
-        encoded: list[NDArray[np.int32]] = []
+        encoded: list[Ids] = []
         remaining = _strings(texts)
         while chunk := list(islice(remaining, _CHUNK)):
             words, characters = zip(*map(self._parts, chunk), strict=True)
@@ -174,7 +172,7 @@ class Tokenizer:
             if self.config.word_ngrams[1]:
                 kinds.append(self._word_ids(words))
             if self._character_runs is not None:
-                codes, ends = _code_points(characters)
+                codes, ends = code_points(characters)
                 kinds.append(self._character_runs.find(codes, ends, self.config.character_ngrams))
             encoded += kinds[0] if len(kinds) == 1 else map(np.concatenate, zip(*kinds, strict=True))
         return encoded
@@ -255,7 +253,10 @@ class Tokenizer:
         return _restore, (type(self), self.vocabulary, self.config, self._versions)
 
     def _parts(self, text: str) -> tuple[list[str], str]:
-        """The words and the characters that the tokens are made of; empty where no tokens are made of them."""
+        """The words and the characters that the tokens are made of; empty where no tokens are made of them.
+
+        A run of white space among the characters is one space, and there is none at the ends.
+        """
         cased = self._before_words.normalize(text)
         words: list[str] = []
         characters = ""
@@ -267,69 +268,80 @@ class Tokenizer:
 
     def _tokens(self, words: list[str], characters: str) -> list[str]:
         return [
-            *(" ".join(run) for run in _runs(words, self.config.word_ngrams)),
-            *(" " + run for run in _runs(characters, self.config.character_ngrams)),
+            *(" ".join(run) for run in runs_of(words, self.config.word_ngrams)),
+            *(" " + "".join(run) for run in runs_of(characters, self.config.character_ngrams)),
         ]
 
-    def _word_ids(self, texts: Iterable[list[str]]) -> list[NDArray[np.int32]]:
+    def _word_ids(self, texts: Iterable[list[str]]) -> list[Ids]:
         """The ids of the runs of words of each text."""
         symbols = array.array("q")
         ends = [0]
         for words in texts:
             symbols.extend(map(self._symbols.get, words, repeat(self.unk_token_id)))
             ends.append(len(symbols))
-        flat, boundaries = np.array(symbols, np.int64), np.array(ends)
+        flat, boundaries = np.array(symbols, np.int64), np.array(ends, np.int64)
         if self._word_runs is None:
             return split(flat.astype(np.int32), boundaries)
         return self._word_runs.find(flat, boundaries, self.config.word_ngrams)
 
     def _index_words(self) -> RunIndex:
-        """The runs of words, over the ids of the words; a word that only stands in runs gets a number beyond all ids."""
-        runs = []
-        for token_id, token in islice(enumerate(self.vocabulary), len(SPECIAL_TOKENS), None):
-            if not token.startswith(" "):
-                words = token.split(" ")
-                beyond = self.vocab_size + len(self._symbols)
-                runs.append(([self._symbols.setdefault(word, beyond + i) for i, word in enumerate(words)], token_id))
-        return RunIndex(runs, self.vocab_size + 2 * len(self._symbols), self.unk_token_id)
+        """The runs of words over the ids of the words; a word that only stands in runs gets a number beyond all ids."""
+        ids, tokens = self._numbered(lambda token: not token.startswith(" "))
+        runs = [token.split(" ") for token in tokens]
+        words = list(chain.from_iterable(runs))
+        for word in set(words) - self._symbols.keys():
+            self._symbols[word] = self.vocab_size + len(self._symbols)
+        symbols = np.array([self._symbols[word] for word in words], np.int64)
+        num_symbols = self.vocab_size + len(self._symbols)
+        return RunIndex(symbols, np.cumsum([0, *map(len, runs)], dtype=np.int64), ids, num_symbols, self.unk_token_id)
 
     def _index_characters(self) -> RunIndex:
         """The n-grams of characters, over their code points."""
-        runs = [(list(map(ord, token[1:])), i) for i, token in enumerate(self.vocabulary) if token.startswith(" ")]
-        return RunIndex(runs, _NUM_CODE_POINTS, self.unk_token_id)
+        ids, tokens = self._numbered(lambda token: token.startswith(" "))
+        codes, ends = code_points([token[1:] for token in tokens])
+        return RunIndex(codes, ends, ids, NUM_CODE_POINTS, self.unk_token_id)
+
+    def _numbered(self, wanted: Callable[[str], bool]) -> tuple[Ids, list[str]]:
+        """The tokens that are wanted, after their ids."""
+        ids = [i for i, token in enumerate(self.vocabulary) if i >= len(SPECIAL_TOKENS) and wanted(token)]
+        return np.array(ids, np.int32), [self.vocabulary[i] for i in ids]
 
     def _count(self, texts: Iterator[str]) -> Iterator[tuple[str, int]]:
         """The tokens of the texts that are frequent enough, each with its frequency."""
+        config = self.config
         known: defaultdict[str, int] = defaultdict(lambda: len(known))
-        symbols, ends = array.array("q"), array.array("q", [0])
+        symbols, ends = array.array("q"), [0]
         all_characters = []
         for text in texts:
             words, characters = self._parts(text)
             symbols.extend(map(known.__getitem__, words))
             ends.append(len(symbols))
             all_characters.append(characters)
-        flat, boundaries = np.array(symbols, np.int64), np.array(ends, np.int64)
         names = list(known)
-        config = self.config
-        for runs, frequencies in count_runs(flat, boundaries, len(names), config.word_ngrams, config.min_frequency):
-            for run, frequency in zip(runs.tolist(), frequencies.tolist(), strict=True):
-                yield " ".join([names[symbol] for symbol in run]), frequency
-        codes, boundaries = _code_points(all_characters)
-        for runs, frequencies in count_runs(
-            codes, boundaries, _NUM_CODE_POINTS, config.character_ngrams, config.min_frequency
+        flat, boundaries = np.array(symbols, np.int64), np.array(ends, np.int64)
+        for runs, counts in count_runs(flat, boundaries, len(names), config.word_ngrams, config.min_frequency):
+            for run, count in zip(runs.tolist(), counts.tolist(), strict=True):
+                yield " ".join([names[symbol] for symbol in run]), count
+        flat, boundaries = code_points(all_characters)
+        for runs, counts in count_runs(
+            flat, boundaries, NUM_CODE_POINTS, config.character_ngrams, config.min_frequency
         ):
-            for run, frequency in zip(runs.tolist(), frequencies.tolist(), strict=True):
-                yield " " + "".join(map(chr, run)), frequency
+            for run, count in zip(runs.tolist(), counts.tolist(), strict=True):
+                yield " " + "".join(map(chr, run)), count
 
     def _located_words(self, text: str) -> tuple[list[str], list[Span]]:
-        """The words of a text, and their spans in the raw text."""
+        """As `_parts`, with the spans of the words in the raw text."""
+        if not self.config.word_ngrams[1]:
+            return [], []
         cased, origins = self._before_words.align(text)
         spans = self._segmenter.spans(cased)
         words = self._in_token_case([token_text(cased, start, end) for start, end in spans], cased)
         return words, [raw_span(origins, start, end) for start, end in spans]
 
     def _located_characters(self, text: str) -> tuple[str, list[Span]]:
-        """The characters of a text, a run of white space as one space, and their spans in the raw text."""
+        """As `_parts`, with the spans of the characters in the raw text."""
+        if not self.config.character_ngrams[1]:
+            return "", []
         normalized, origins = self._normalizer.align(text)
         places: list[int] = []
         for word in re.finditer(r"\S+", normalized):
@@ -364,20 +376,8 @@ def _restore(
     return cls(vocabulary, config, segmenter_version=versions["segmenter"], conversion=versions["chinese_conversion"])
 
 
-def _runs(symbols: Sequence[str], lengths: tuple[int, int]) -> Iterator[Sequence[str]]:
-    for length in range(max(lengths[0], 1), lengths[1] + 1):
-        for start in range(len(symbols) - length + 1):
-            yield symbols[start : start + length]
-
-
 def _spans_of_runs(spans: list[Span], lengths: tuple[int, int]) -> list[Span]:
-    return [(run[0][0], run[-1][1]) for run in _runs(spans, lengths)]
-
-
-def _code_points(texts: Sequence[str]) -> tuple[Numbers, Numbers]:
-    """The texts one after another as code points, and their ends."""
-    codes = np.frombuffer("".join(texts).encode("utf-32-le"), "<u4").astype(np.int64)
-    return codes, np.cumsum([0, *map(len, texts)])
+    return [(run[0][0], run[-1][1]) for run in runs_of(spans, lengths)]
 
 
 def _strings(texts: Iterable[str]) -> Iterator[str]:

@@ -85,7 +85,8 @@ def _sizes(recipe: Recipe, tokenizer: Tokenizer, vectors: WordVectors | None) ->
 def _read_vectors(recipe: Recipe, tokenizer: Tokenizer) -> WordVectors | None:
     channels = getattr(recipe.model, "channels", None)
     if recipe.data.vectors and channels is None:
-        raise InputError(f"{recipe.data.vectors}: a {recipe.model.model_type} model takes no word vectors; leave them out")
+        kind = recipe.model.model_type
+        raise InputError(f"{recipe.data.vectors}: a {kind} model takes no word vectors; leave them out")
     if not recipe.data.vectors:
         if channels not in (None, "rand"):
             raise InputError(f"model.channels={channels!r} needs word vectors; name a file with --vectors")

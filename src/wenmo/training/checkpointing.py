@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,8 @@ def run_lock(folder: Path) -> Iterator[None]:
     finally:
         lock.release()
         (folder / "run.lock").unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()  # only when it is empty: a run that could not begin leaves nothing behind
 
 
 def _checkpoints(folder: Path) -> list[Path]:

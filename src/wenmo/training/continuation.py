@@ -26,7 +26,7 @@ def continue_from(
     folder = load_folder(start)
     config = folder.task.extractor_config
     if config.fitting == "convex":
-        raise InputError(f"{start}: a linear model is fitted anew in seconds; train it on the old and new texts together")
+        raise InputError(f"{start}: a linear model is fitted anew in seconds; train it on old and new texts together")
     if model is not None:
         raise InputError(f"--model {model}: with --from, the model is that of {start}; leave --model out")
     old = folder.recipe

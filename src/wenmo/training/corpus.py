@@ -7,12 +7,13 @@ from typing import Literal
 
 import numpy as np
 
+from wenmo.data.check import look_like_measurements
 from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.data.splits import split_rows
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.tasks.classification import ClassificationConfig, label_ids
+from wenmo.tasks.classification import ClassificationConfig, find_labels, label_ids
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.recipe import DataSettings
 
@@ -55,6 +56,9 @@ def read_corpus(data: DataSettings) -> Corpus:
         parts = _split(train, list(shares.values()), data)
         train = parts[0]
         given |= dict(zip(shares, parts[1:], strict=True))
+    labels, _ = find_labels(train)
+    if message := look_like_measurements(labels):
+        notes.append(f"{data.train}: {message}")
     corpus = Corpus(train=train, dev=given.get("dev", []), test=given.get("test", []), notes=notes)
     for name in ("train", *given):
         if not getattr(corpus, name):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from wenmo.errors import InputError
+
 
 @dataclass(frozen=True)
 class World:
@@ -61,9 +63,17 @@ def joined_world(device: torch.device) -> Iterator[World]:
 
 
 def choose_device(name: str = "") -> torch.device:
-    """The device of this process: the one named, else its own GPU, else the CPU."""
+    """The device of this process: the one named, else its own GPU, else the CPU.
+
+    Raises:
+        InputError: the named device is not there.
+    """
     if name:
-        return torch.device(name)
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+            why = str(error).splitlines()[0]
+            raise InputError(f"the device {name!r} cannot be used: {why}; leave it out, or name cpu") from error
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")

@@ -19,9 +19,12 @@ from wenmo.tasks.classification import Classification
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_REGULARIZATIONS = {"logistic": (1.0, 3.0, 10.0, 30.0, 100.0), "naive-bayes-svm": (0.01, 0.03, 0.1, 0.3, 1.0)}
+_REGULARIZATIONS = {"logistic": (1.0, 3.0, 10.0, 30.0), "naive-bayes-svm": (0.01, 0.03, 0.1, 0.3, 1.0)}
 _SMOOTHING = 1.0
 """Wang and Manning's alpha."""
+_MAX_ITERATIONS = 200
+_TOLERANCE = 1e-2
+"""The answers on dev do not change below it, the time does."""
 _NEVER = -30.0
 """The score of a label that stands on no text that was fitted on."""
 
@@ -109,12 +112,12 @@ def _logistic(
     del config
 
     def one_against_rest(yes: NDArray[np.bool_]) -> tuple[NDArray[Any], float]:
-        fitted = LogisticRegression(C=strength, solver="liblinear", max_iter=1000).fit(matrix, yes)
+        fitted = LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS).fit(matrix, yes)
         return fitted.coef_[0], float(fitted.intercept_[0])
 
     if multi_label or hot.shape[1] == 2:
-        return _each_label(hot, one_against_rest, multi_label)
-    fitted = LogisticRegression(C=strength, max_iter=200).fit(matrix, hot.argmax(axis=1))
+        return _each_label(hot, matrix.shape[1], one_against_rest, multi_label)
+    fitted = LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS).fit(matrix, hot.argmax(axis=1))
     weights, bias = np.zeros((matrix.shape[1], hot.shape[1])), np.full(hot.shape[1], _NEVER)
     weights[:, fitted.classes_], bias[fitted.classes_] = fitted.coef_.T, fitted.intercept_
     return weights, bias
@@ -133,7 +136,7 @@ def _naive_bayes_svm(
     def machine(rows: NDArray[np.bool_], yes: NDArray[np.bool_]) -> tuple[NDArray[Any], float]:
         inside, outside = (matrix[rows & side].sum(axis=0).A1 + _SMOOTHING for side in (yes, ~yes))
         ratio = np.log((inside / inside.sum()) / (outside / outside.sum()))
-        fitted = LinearSVC(C=strength, dual=True).fit(matrix[rows].multiply(ratio).tocsr(), yes[rows])
+        fitted = LinearSVC(C=strength, dual=False, tol=_TOLERANCE).fit(matrix[rows].multiply(ratio).tocsr(), yes[rows])
         found = fitted.coef_[0]
         mixed = (1 - config.interpolation) * np.abs(found).mean() + config.interpolation * found
         return mixed * ratio, float(fitted.intercept_[0])
@@ -147,7 +150,7 @@ def _naive_bayes_svm(
         weights, bias = machine(np.ones(len(yes), bool), yes)
         return scale * weights, scale * bias + shift
 
-    return _each_label(hot, one_against_rest, multi_label)
+    return _each_label(hot, matrix.shape[1], one_against_rest, multi_label)
 
 
 _Solver = Callable[["csr_matrix", NDArray[np.bool_], float, LinearConfig, bool], tuple[NDArray[Any], NDArray[Any]]]
@@ -164,6 +167,7 @@ def _log_odds(margins: NDArray[Any], yes: NDArray[np.bool_]) -> tuple[float, flo
 
 def _each_label(
     hot: NDArray[np.bool_],
+    num_features: int,
     solve: Callable[[NDArray[np.bool_]], tuple[NDArray[Any], float]],
     multi_label: bool,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -174,10 +178,10 @@ def _each_label(
     found_weights, found_biases = [], []
     for label in range(hot.shape[1]):
         yes = hot[:, label]
-        constant = yes.all() or not yes.any()
-        weights, bias = (None, -_NEVER if yes.all() else _NEVER) if constant else solve(yes)
+        if yes.all() or not yes.any():
+            weights, bias = np.zeros(num_features), -_NEVER if yes.all() else _NEVER
+        else:
+            weights, bias = solve(yes)
         found_weights.append(weights)
         found_biases.append(bias)
-    size = next((len(weights) for weights in found_weights if weights is not None), 0)
-    columns = [weights if weights is not None else np.zeros(size) for weights in found_weights]
-    return np.stack(columns, axis=1), np.array(found_biases)
+    return np.stack(found_weights, axis=1), np.array(found_biases)

@@ -110,7 +110,7 @@ def build_optimizers(task: nn.Module, settings: TrainingSettings, lazy_rows: boo
     tables = [m for m in task.modules() if isinstance(m, nn.Embedding) and m.weight.requires_grad] if lazy_rows else []
     for table in tables:
         table.sparse = True
-    rows = [table.weight for table in tables]
+    rows = [parameter for table in tables for parameter in table.parameters()]
     held = {id(parameter) for parameter in rows}
     dense = [p for p in task.parameters() if p.requires_grad and id(p) not in held]
     optimizers: list[torch.optim.Optimizer] = [_dense(dense, settings)] if dense else []

@@ -72,18 +72,18 @@ class TensorBoard(Silent):
             from wenmo.errors import InputError
 
             raise InputError('training.tensorboard needs TensorBoard; pip install "wenmo[tensorboard]"') from error
-        self._writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def stepped(self, step: int, loss: float) -> None:
         """The loss of each update."""
-        self._writer.add_scalar("train/loss", loss, step)  # type: ignore[no-untyped-call]
+        self._writer.add_scalar("train/loss", loss, step)
 
     def evaluated(self, record: Mapping[str, Any]) -> None:
         """Every number of the record."""
         for name, value in record.items():
             if isinstance(value, int | float) and name not in ("step", "epoch"):
-                self._writer.add_scalar(f"dev/{name}", value, record["step"])  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(f"dev/{name}", value, record["step"])
 
     def finished(self) -> None:
         """Write what is left."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()

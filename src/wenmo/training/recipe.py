@@ -27,12 +27,13 @@ def _tokenizer(value: Any) -> Any:
     """``data.tokenizer = "words"`` is short for ``data.tokenizer.segmenter = "words"``."""
     if isinstance(value, TokenizerConfig):
         return value
-    values = {"segmenter": value} if isinstance(value, str) else dict(value)
+    values: dict[str, Any] = {"segmenter": value} if isinstance(value, str) else dict(value)
     known = [f.name for f in fields(TokenizerConfig)]
     unknown = [name for name in values if name not in known]
     if unknown:
         raise ValueError(f"the tokenizer has no field {unknown[0]!r}; its fields are {', '.join(known)}")
-    return TokenizerConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values = {name: tuple(found) if isinstance(found, list) else found for name, found in values.items()}
+    return TokenizerConfig(**values)
 
 
 def _config_to_dict(config: Any) -> dict[str, Any]:
@@ -163,11 +164,10 @@ class Recipe(_Settings):
         merged: dict[str, Any] = {}
         if name:
             chosen = preset(name)
-            model_type = chosen.load_config_class().__dataclass_fields__["model_type"].default  # type: ignore[attr-defined]
-            if in_file.get("model_type", model_type) != model_type:
+            if in_file.get("model_type", chosen.model_type) != chosen.model_type:
                 in_file = {}  # the file is about another model: what it says of that one does not hold here
             merged = {
-                "model": {"model_type": model_type, **chosen.values},
+                "model": {"model_type": chosen.model_type, **chosen.values},
                 "data": {"tokenizer": dict(chosen.tokenizer)},
                 "training": dict(chosen.training),
             }
@@ -195,7 +195,8 @@ class Recipe(_Settings):
 
     def to_dict(self) -> dict[str, Any]:
         """Nested values that TOML can hold: what is not set is left out."""
-        return _without_none(self.model_dump())
+        values: dict[str, Any] = _without_none(self.model_dump())
+        return values
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError, JobError
 from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, write_text
 from wenmo.tasks.classification import Classification
+from wenmo.tasks.metrics import Interval
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.building import build_task, with_labels
 from wenmo.training.card import model_card
@@ -24,7 +25,7 @@ from wenmo.training.loop import Loop, answer_store
 from wenmo.training.progress import Observer, TensorBoard
 from wenmo.training.recipe import Recipe, read_toml
 
-Metrics = dict[str, dict[str, float]]
+Metrics = dict[str, Interval]
 
 _MAY_CHANGE = ("max_epochs", "max_steps", "max_seconds", "patience", "save_steps", "tensorboard")
 """How long a run takes and what it writes may differ when it is resumed; what it computes may not."""
@@ -167,7 +168,8 @@ def _run(
     torch.use_deterministic_algorithms(recipe.training.deterministic)
     before = load_folder(start) if start else None
     recipe = with_labels(recipe, corpus, before)
-    tokenizer = before.tokenizer if before else Tokenizer.train((row.text for row in corpus.train), recipe.data.tokenizer)
+    texts = (row.text for row in corpus.train)
+    tokenizer = before.tokenizer if before else Tokenizer.train(texts, recipe.data.tokenizer)
     stores = {
         name: encode(rows, tokenizer, recipe.task, recipe.data.max_length)
         for name, rows in (("train", corpus.train), ("dev", corpus.dev), ("test", corpus.test))
@@ -198,6 +200,8 @@ def _run(
     seconds = time.monotonic() - begun
     measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}
     notes = [*corpus.notes, *([coverage.as_sentence()] if coverage else [])]
+    if num_cut := count_cut(stores["train"], recipe.data.max_length):
+        notes.append(f"{num_cut:,} training texts are cut behind {recipe.data.max_length:,} tokens (data.max_length)")
     result = TrainingResult(
         model=out,
         task=recipe.task.task,

@@ -1,0 +1,57 @@
+"""Answers in a terminal: the label, how sure the model is, and the text."""
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from wenmo.cli.output import print_message, results, visible
+from wenmo.data.encoding import STANDARD_INPUT
+from wenmo.data.readers import stream_rows
+from wenmo.errors import InputError
+from wenmo.inference.predictor import Prediction, Predictor, TextCounts
+
+_WIDEST_LABEL = 24
+
+
+def print_answers(model: Predictor, source: str, *, text_column: str | None, abstain: float) -> None:
+    """Answer every text of a source; a person at the keyboard gets each answer at once.
+
+    Raises:
+        InputError: the source cannot be read, or ``abstain`` is no probability.
+    """
+    if not 0 <= abstain <= 1:
+        raise InputError(f"--abstain is a probability between 0 and 1; got {abstain}")
+    if source == STANDARD_INPUT and sys.stdin.isatty():
+        print_message("Type a text and press Enter; Ctrl-D (on Windows Ctrl-Z, Enter) ends.")
+        for line in sys.stdin:
+            if line.strip():
+                (answer,) = model.predict(line)
+                print_answer(model, answer, line, abstain)
+        return
+    counts = TextCounts()
+    waiting: deque[str] = deque()
+    for answer in model.stream(_texts(source, text_column, waiting), counts=counts):
+        print_answer(model, answer, waiting.popleft(), abstain)
+    counts.log(model.max_length)
+
+
+def print_answer(model: Predictor, answer: Prediction, text: str, abstain: float) -> None:
+    """One line, cut to the width of the terminal."""
+    labels = answer.label if isinstance(answer.label, tuple) else (answer.label,)
+    known = bool(text.strip()) and answer.probability >= abstain
+    label = Text(visible(", ".join(labels)) if known else "–", "bold" if known else "dim")
+    widest = max(cell_len(label) for label in model.labels)
+    label.truncate(min(widest, _WIDEST_LABEL), overflow="ellipsis", pad=True)
+    probability = f"{100 * answer.probability:5.1f} %" if text.strip() else " " * 7
+    line = Text.assemble(label, "  ", (probability, "cyan"), "  ", visible(text))
+    line.truncate(results().width, overflow="ellipsis")
+    results().print(line, no_wrap=True)
+
+
+def _texts(source: str, text_column: str | None, waiting: deque[str]) -> Iterator[str]:
+    for row in stream_rows(source, text_column=text_column):
+        waiting.append(row.text)
+        yield row.text

@@ -1,0 +1,71 @@
+"""Vectors in files: as the model gives them, in the order of the texts."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from wenmo.errors import InputError
+from wenmo.inference.embedding import embed_file
+from wenmo.inference.predictor import load
+
+
+@pytest.fixture
+def model(make_folder):
+    return load(make_folder())
+
+
+@pytest.mark.parametrize("settings", [{}, {"pooling": "mean", "normalize": True}], ids=str)
+def test_an_npy_file_holds_the_vectors_of_embed(model, some_texts, tmp_path, settings):
+    texts = some_texts(20_000)
+    (tmp_path / "texts.txt").write_text("\n".join(texts))
+    result = embed_file(model, tmp_path / "texts.txt", tmp_path / "vectors.npy", **settings)
+    assert result == {"rows": 20_000, "hidden_size": 15, "file": str(tmp_path / "vectors.npy")}
+    vectors = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    assert (vectors.dtype, vectors.shape) == (np.float32, (20_000, 15))
+    np.testing.assert_array_equal(vectors, model.embed(texts, **settings))
+
+
+def test_a_parquet_file_says_where_each_vector_comes_from(model, some_texts, tmp_path):
+    texts = some_texts(10_000)
+    source = tmp_path / "texts.tsv"
+    source.write_text("review\n" + "".join(f"{text}\n" for text in texts))
+    embed_file(model, source, tmp_path / "vectors.parquet", text_column="review")
+    table = pq.read_table(tmp_path / "vectors.parquet")
+    assert table.column_names == ["row", "source", "embedding"]
+    assert table.column("row").to_pylist() == list(range(10_000))
+    assert table.column("source")[9_999].as_py() == f"{source}:10001"
+    np.testing.assert_array_equal(np.array(table.column("embedding").to_pylist(), np.float32), model.embed(texts))
+
+
+def test_a_row_without_text_has_a_vector_too(model, tmp_path):
+    (tmp_path / "texts.txt").write_text("good\n\nbad\n")
+    embed_file(model, tmp_path / "texts.txt", tmp_path / "vectors.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), model.embed(["good", "", "bad"]))
+
+
+def test_a_folder_can_be_given_for_a_model(make_folder, tmp_path):
+    (tmp_path / "texts.txt").write_text("good\n")
+    assert embed_file(make_folder(), tmp_path / "texts.txt", tmp_path / "vectors.npy")["rows"] == 1
+
+
+@pytest.mark.parametrize(
+    ("out", "settings", "message"),
+    [
+        ("vectors.txt", {}, "written as .npy or .parquet"),
+        ("vectors.npy", {"pooling": "median"}, "the poolings are"),
+    ],
+)
+def test_a_wrong_call_is_refused_and_leaves_no_file(model, tmp_path, out, settings, message):
+    (tmp_path / "texts.txt").write_text("good\n")
+    with pytest.raises(InputError, match=message):
+        embed_file(model, tmp_path / "texts.txt", tmp_path / out, **settings)
+    assert not list(tmp_path.glob("vectors*"))
+
+
+@pytest.mark.parametrize("ending", ["npy", "parquet"])
+def test_a_source_that_breaks_in_the_middle_leaves_no_file(model, tmp_path, ending):
+    broken = tmp_path / "texts.tsv"
+    broken.write_text("label\ttext\n" + "good\tgood film\n" * 20_000 + "three\tcolumns\there\n")
+    with pytest.raises(InputError, match=r"texts.tsv:20002: 3 columns"):
+        embed_file(model, broken, tmp_path / f"vectors.{ending}")
+    assert not list(tmp_path.glob("vectors*"))
