@@ -65,7 +65,7 @@ def wenmo(capsys: pytest.CaptureFixture[str]) -> Wenmo:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> list[str]:
     """Settings of a small and quick TextCNN."""
     return ["--model", "textcnn", *TINY]

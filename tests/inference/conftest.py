@@ -49,7 +49,12 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         with torch.no_grad():
             for parameter in task.parameters():
                 parameter.normal_(generator=generator)
-        recipe = {"data": data or {}, "task": {"multi_label": multi_label}}
+        recipe = {
+            "data": data or {},
+            "model": config.to_dict(),
+            "task": {"multi_label": multi_label},
+            "training": {},
+        }
         path = tmp_path / name
         save_folder(path, ModelFolder(task, tokenizer, recipe))
         return path

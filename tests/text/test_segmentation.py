@@ -144,6 +144,15 @@ def test_every_letter_digit_and_visible_mark_belongs_to_a_token(name: str, text:
     assert not any(character.isalnum() for character in lost)
 
 
+@pytest.mark.parametrize("name", ["words", "characters"])
+@given(text=st.one_of(TEXTS, st.text("tTsSnN'.@:/wWhHpPcCoOmM1 ")))
+def test_case_does_not_move_a_boundary(name: str, text: str):
+    text = FOLDED.normalize(text)
+    if len(text.lower()) == len(text):
+        spans = load_segmenter(name).spans
+        assert spans(text.lower()) == spans(text)
+
+
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
@@ -154,7 +163,7 @@ def test_every_letter_digit_and_visible_mark_belongs_to_a_token(name: str, text:
         ("U.S.A. U.S.A e.g., a.m. end. A.I am", "U.S.A. U.S.A e.g. , a.m. end . A . I am"),
         ("wow!!! ... :) #tag @me", "wow ! ! ! . . . : ) # tag @ me"),
         ("(https://a.org/X_(y)). [z](http://q.r/s)", "( https://a.org/X_(y) ) . [ z ] ( http://q.r/s )"),
-        ("看taobao.com/item吧 example.com.tw node.js", "看 taobao.com/item 吧 example.com.tw node . js"),
+        ("看TaoBao.COM/item吧 example.com.tw node.js", "看 TaoBao.COM/item 吧 example.com.tw node . js"),
         ("1.外观 ٣٫٥ ١٢", "1 . 外 观 ٣٫٥ ١٢"),
     ],
 )

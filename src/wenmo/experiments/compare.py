@@ -182,7 +182,7 @@ class Comparison:
         if len(entry.values) > 1:
             interval = mean_and_interval(entry.values)
             if not self._num_folds:
-                # Seeds say how much training scatters, not how much the choice of dev texts does: the wider one is told.
+                # Seeds say how much training scatters, dev texts how much their choice does: the wider one is told.
                 own = task.measure(gold, answers)[metric]
                 half = max(interval["high"] - interval["low"], own["high"] - own["low"]) / 2
                 interval = {

@@ -48,7 +48,7 @@ class Preset:
         return loaded
 
 
-_NGRAMS = {"word_ngrams": (1, 2), "character_ngrams": (1, 3), "min_frequency": 2}
+_NGRAMS = {"word_ngrams": (1, 2), "character_ngrams": (2, 5), "min_frequency": 2}
 
 _PRESETS = (
     Preset(

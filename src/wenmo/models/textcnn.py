@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from wenmo.features import Features, TokenBatch
 from wenmo.models.config import ModelConfig
-from wenmo.models.convolution import ngram_scores
+from wenmo.models.convolution import ngram_scores, ngram_scores_and_maxima
 from wenmo.models.embeddings import Channels, WordEmbeddings
 from wenmo.models.tracing import note
 
@@ -104,18 +104,24 @@ class TextCnn(nn.Module):
         before, behind = self._margins()
         index = F.pad(index, (before, behind), value=len(vectors))  # (batch, before + length + behind)
         note("which word stands where, zeros around it", index, "batch", "positions")
-        all_scores = ngram_scores(vectors, index, [conv.weight for conv in self._filters()])
+        inside = [self._inside(width, index.size(1), batch.num_tokens) for width in self.config.kernel_sizes]
+        weights = [conv.weight for conv in self._filters()]
+        if self.config.pooling == "max":
+            scores, maxima = ngram_scores_and_maxima(vectors, index, weights, inside)
+        else:
+            scores, maxima = ngram_scores(vectors, index, weights), ()
 
         maps, pooled = [], []
-        for width, conv, scores in zip(self.config.kernel_sizes, self._filters(), all_scores, strict=True):
-            scores = scores[:, self._first_ngram(width) :]  # (batch, positions, num_filters)
-            inside = self._inside(width, scores.size(1), batch.num_tokens)  # (batch, positions)
-            # The zeros written over the other n-grams never win a maximum, because relu gives nothing smaller.
-            feature_map = F.relu(scores + cast(Tensor, conv.bias)) * inside.unsqueeze(-1)  # (batch, positions, num_filters)
+        for i, (width, conv) in enumerate(zip(self.config.kernel_sizes, self._filters(), strict=True)):
+            bias = cast(Tensor, conv.bias)
+            # Outside the text stand zeros; they never win a maximum, because relu gives nothing smaller.
+            feature_map = F.relu(scores[i] + bias) * inside[i].unsqueeze(-1)  # (batch, positions, num_filters)
             note(f"answers of the filters of width {width}", feature_map, "batch", "n-grams", "num_filters")
-            pooled.append(note(f"{self.config.pooling} over time", self._pool(feature_map, inside), "batch", "filters"))
-            first_token = before if self.config.padding == "wide" else 0
-            maps.append(feature_map[:, first_token : first_token + length])
+            # relu and the bias keep the order, so the maximum may be taken before them.
+            vector = F.relu(maxima[i] + bias) if maxima else self._pool(feature_map, inside[i])
+            pooled.append(note(f"{self.config.pooling} over time", vector, "batch", "filters"))
+            first = self._first_ngram(width) if self.config.padding == "same" else before
+            maps.append(feature_map[:, first : first + length])
         tokens = batch.attention_mask.unsqueeze(-1)
         return Features(
             last_hidden_state=torch.cat(maps, dim=2) * tokens,  # (batch, length, hidden_size)
@@ -148,16 +154,17 @@ class TextCnn(nn.Module):
         before, _ = self._margins()
         return before - (width - 1) // 2 if self.config.padding == "same" else 0
 
-    def _inside(self, width: int, positions: int, num_tokens: Tensor) -> Tensor:
-        """``(batch, positions)``: which n-grams count."""
-        start = torch.arange(positions, device=num_tokens.device)
+    def _inside(self, width: int, length: int, num_tokens: Tensor) -> Tensor:
+        """``(batch, length - width + 1)``: which n-grams count."""
+        start = torch.arange(length - width + 1, device=num_tokens.device)
+        first = self._first_ngram(width)
         if self.config.padding == "same":
-            count = num_tokens
+            count = num_tokens.clamp(min=1)
         elif self.config.padding == "wide":
             count = num_tokens + sum(self._margins()) - width + 1
         else:
             count = (num_tokens - width + 1).clamp(min=1)  # the first stays even when it is longer than the text
-        return start < count.unsqueeze(1)
+        return (start >= first) & (start < first + count.unsqueeze(1))
 
     def _pool(self, feature_map: Tensor, inside: Tensor) -> Tensor:
         """``(batch, positions, num_filters)`` to ``(batch, num_filters * num_maxima)``."""
@@ -165,9 +172,11 @@ class TextCnn(nn.Module):
             return feature_map.amax(dim=1)
         if self.config.pooling == "average":
             return feature_map.sum(dim=1) / inside.sum(dim=1, keepdim=True)
-        missing = max(0, self.config.num_maxima - feature_map.size(1))
-        feature_map = F.pad(feature_map, (0, 0, 0, missing))
-        # A stable sort, so that of equal answers the first in the text is kept, and one outside the text never is.
-        ranked = feature_map.masked_fill(~F.pad(inside, (0, missing)).unsqueeze(-1), -1.0)
-        best = ranked.sort(dim=1, descending=True, stable=True).indices[:, : self.config.num_maxima]
+        # Room behind the text for maxima that it is too short to have. A stable sort, so that of equal answers the
+        # first in the text is kept; one outside the text comes after all others and then stands last.
+        feature_map = F.pad(feature_map, (0, 0, 0, self.config.num_maxima))
+        outside = ~F.pad(inside, (0, self.config.num_maxima)).unsqueeze(-1)
+        ranked = feature_map.masked_fill(outside, -1.0).sort(dim=1, descending=True, stable=True)
+        last = feature_map.size(1) - 1
+        best = ranked.indices.masked_fill(ranked.values < 0, last)[:, : self.config.num_maxima]
         return feature_map.gather(1, best.sort(dim=1).values).flatten(1)

@@ -144,7 +144,7 @@ _WEB_ADDRESS = rf"""
     (?:[Hh][Tt][Tt][Pp][Ss]?://|[Ff][Tt][Pp]://|[Ww]{{3}}\.){_URL_REST}
     | [A-Za-z0-9][A-Za-z0-9._%+-]{{0,63}}+@(?:[A-Za-z0-9-]{{1,63}}\.){{1,8}}[A-Za-z]{{2,24}}
     | (?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}+\.){{1,8}}
-      (?:com|net|org|edu|gov|cn)(?:\.(?:au|cn|hk|jp|tw|uk))?(?![A-Za-z0-9_-])(?:/{_URL_REST})?
+      (?i:com|net|org|edu|gov|cn)(?i:\.(?:au|cn|hk|jp|tw|uk))?(?![A-Za-z0-9_-])(?:/{_URL_REST})?
 """
 _EMOJI = rf"""
     [0-9#*]\ufe0f?\u20e3

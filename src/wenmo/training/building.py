@@ -29,9 +29,7 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
     found, several = find_labels(corpus.train)
     known = before.task.config.labels if before else recipe.task.labels
     if not known and len(found) < 2 and not several:
-        raise InputError(
-            f"{recipe.data.train}: all {len(corpus.train)} rows have the label {found[0]!r}; a classifier needs two"
-        )
+        raise InputError(f"{recipe.data.train}: every row has the label {found[0]!r}; a classifier needs two")
     new = tuple(label for label in found if label not in known)
     labels = (*known, *new) if before or not known else known
     task = replace(recipe.task, labels=labels, multi_label=recipe.task.multi_label or several)

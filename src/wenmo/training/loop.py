@@ -83,8 +83,6 @@ class Loop:
         self._best = dict(checkpoint.best) if checkpoint.best is not None else None
         load_optimizer_tensors(self.optimizers, dict(checkpoint.optimizer))
         ckpt.set_random_state(checkpoint.random)
-        if self._log is not None:
-            self._log = JsonLog(self._folder / "training.jsonl", kept_bytes=self.state.log_bytes)
         return True
 
     def run(self) -> ckpt.RunState:
@@ -98,6 +96,8 @@ class Loop:
         updates = math.ceil(len(batches) / self.settings.accumulation_steps)
         total = self.settings.max_steps or math.ceil(updates * self.settings.max_epochs)
         before, begun = self.state.seconds, time.monotonic()
+        if self._log is not None:
+            self._log.cut(self.state.log_bytes)
         for observer in self._observers:
             observer.started(total, self.state.step)
         try:

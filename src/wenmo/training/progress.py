@@ -46,10 +46,13 @@ class Silent:
 class JsonLog(Silent):
     """Writes ``training.jsonl``: a line for each look at dev."""
 
-    def __init__(self, path: Path, kept_bytes: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        path.touch()
-        os.truncate(path, min(kept_bytes, path.stat().st_size))
+
+    def cut(self, num_bytes: int) -> None:
+        """Keep what stands in the first ``num_bytes``: what came behind them belongs to a run that was lost."""
+        self._path.touch()
+        os.truncate(self._path, min(num_bytes, self._path.stat().st_size))
 
     def evaluated(self, record: Mapping[str, Any]) -> None:
         """Append a line."""
