@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,7 @@ def test_combining_marks_beyond_the_basic_plane_stay_with_their_letters():
 
 def test_marks_and_variation_selectors_stay_with_chinese_characters():
     assert load_segmenter("characters").words("葛\U000e0100城か\u3099") == ["葛\U000e0100", "城", "か\u3099"]
+    assert load_segmenter("characters").words("=\u0338!") == ["=\u0338", "!"]  # and with signs
 
 
 def test_a_chinese_word_may_hold_a_latin_letter_but_not_part_of_a_latin_word():
@@ -251,6 +253,14 @@ def test_auto_is_characters_when_over_half_of_the_letters_are_han():
     assert choose_segmenter(["很好 ok"]) == "words"  # 2 of 4 is not over half
     assert choose_segmenter(["很好用 ok", "12345!!"]) == "characters"  # 3 of 5; digits and marks do not count
     assert choose_segmenter([]) == "words"
+
+
+def test_a_segmenter_has_the_version_of_what_cuts():
+    """Whoever changes the expected tokens above raises the version, because older models were made with the old ones."""
+    ours = {name: load_segmenter(name).version for name in ("words", "characters", "kim", "whitespace")}
+    assert ours == {"words": "1", "characters": "1", "kim": "1", "whitespace": "1"}
+    assert load_segmenter("rjieba").version == metadata.version("rjieba")
+    assert load_segmenter("jieba").version == metadata.version("jieba")
 
 
 def test_an_unknown_segmenter_is_refused_with_those_that_exist():

@@ -53,30 +53,31 @@ def compare(
     """Train several models on labelled texts, and choose one."""
     from wenmo.cli.comparison import Spectator, print_comparison
 
-    result = wenmo.compare(
-        data,
-        out=out,
-        models=[name.strip() for name in models.split(",") if name.strip()],
-        dev=dev,
-        test=test,
-        text_column=text_column,
-        label_column=label_column,
-        label_separator=label_separator,
-        group_column=group_column,
-        time_column=time_column,
-        seeds=seeds,
-        folds=folds,
-        budget=budget,
-        max_size=max_size,
-        recipe=recipe,
-        overrides=overrides or (),
-        vectors=vectors,
-        seed=seed,
-        resume=resume,
-        device=device,
-        no_texts=no_texts,
-        watcher=Spectator(),
-    )
+    with Spectator() as spectator:
+        result = wenmo.compare(
+            data,
+            out=out,
+            models=[name.strip() for name in models.split(",") if name.strip()],
+            dev=dev,
+            test=test,
+            text_column=text_column,
+            label_column=label_column,
+            label_separator=label_separator,
+            group_column=group_column,
+            time_column=time_column,
+            seeds=seeds,
+            folds=folds,
+            budget=budget,
+            max_size=max_size,
+            recipe=recipe,
+            overrides=overrides or (),
+            vectors=vectors,
+            seed=seed,
+            resume=resume,
+            device=device,
+            no_texts=no_texts,
+            watcher=spectator,
+        )
     if as_json:
         print_json(result.to_dict())
     else:

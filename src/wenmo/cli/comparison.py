@@ -1,8 +1,9 @@
 """A comparison in the terminal: each model as it is done, then the table, the sentences and where things stand."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich import box
 from rich.table import Table
@@ -18,7 +19,16 @@ _WIDE_COLUMNS = 110
 
 
 class Spectator:
-    """Tells on standard error how a comparison goes."""
+    """Tells on standard error how a comparison goes, inside a ``with`` block."""
+
+    def __init__(self) -> None:
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
 
     def planned(self, plan: Sequence[Mapping[str, Any]]) -> None:
         """What each network will take, before it starts."""
@@ -31,6 +41,7 @@ class Spectator:
 
     def row(self, row: Mapping[str, Any]) -> None:
         """A model is done."""
+        self._running.close()
         if row["failed"]:
             line = Text.assemble(("✗ ", "red"), (row["model"], "bold"), f"  failed: {visible(row['failed'])}")
         else:
@@ -49,7 +60,8 @@ class Spectator:
 
     def training(self, model: str, seed: int) -> Observer | None:
         """Who watches the training of one model."""
-        return training_progress(f"{model} (seed {seed})" if seed else model)
+        self._running.close()
+        return self._running.enter_context(training_progress(f"{model}, seed {seed}" if seed else model))
 
 
 def print_comparison(result: Mapping[str, Any], *, winner: Path, report: Path) -> None:

@@ -2,22 +2,22 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from wenmo.cli.output import messages, print_message
 from wenmo.reports import quantities
-from wenmo.training.progress import Observer, Silent
+from wenmo.training.progress import Silent
 
 _SECONDS_BETWEEN_FRAMES = 0.2
 _SMOOTHING = 0.98
 """Of the loss that is shown: about the mean of the last 50 updates."""
 
 
-def training_progress(title: str) -> Observer:
-    """An observer that shows the progress of one training on standard error."""
+def training_progress(title: str) -> "Progressing":
+    """An observer that shows the progress of one training on standard error, inside a ``with`` block."""
     return Bar(title) if messages().is_terminal else Lines(title)
 
 
@@ -33,12 +33,22 @@ class SmoothedLoss:
         self._weight = _SMOOTHING * self._weight + (1 - _SMOOTHING)
 
     @property
-    def value(self) -> float:
-        """The mean; NaN where nothing was taken in."""
-        return self._sum / self._weight if self._weight else float("nan")
+    def value(self) -> float | None:
+        """The mean; None where nothing was taken in."""
+        return self._sum / self._weight if self._weight else None
 
 
-class Bar(Silent):
+class Progressing(Silent):
+    """An observer that may hold the terminal, and gives it back at the end of its ``with`` block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finished()
+
+
+class Bar(Progressing):
     """A bar with the step, the time that is left, the loss and the last figure on dev.
 
     It draws when an update is made and not on a clock of its own, so that no thread stands in the way of the training.
@@ -47,25 +57,28 @@ class Bar(Silent):
     def __init__(self, title: str) -> None:
         self._loss = SmoothedLoss()
         self._last_frame = 0.0
+        self._dev = ""
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
-            MofNCompleteColumn(),
-            _TimeLeft(),
+            TextColumn("{task.description}", style="bold"),
+            BarColumn(bar_width=None, complete_style="cyan", pulse_style="dim"),
+            _StepAndTimeLeft(),
             TextColumn("{task.fields[figures]}"),
             console=messages(),
             auto_refresh=False,
             transient=True,
             expand=True,
         )
-        self._task = self._progress.add_task(title, start=False, figures="", total=None)
-        self._dev = ""
+        self._task = self._progress.add_task(title, start=False, total=None, figures="preparing")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._progress.refresh()
+        return self
 
     def started(self, total_steps: int, step: int) -> None:
         """See `Observer`."""
         self._progress.update(self._task, total=total_steps, completed=step)
         self._progress.start_task(self._task)
-        self._progress.start()
         self._draw(step)
 
     def stepped(self, step: int, loss: float) -> None:
@@ -85,12 +98,12 @@ class Bar(Silent):
 
     def _draw(self, step: int) -> None:
         self._last_frame = time.monotonic()
-        figures = [f"loss {self._loss.value:.3f}" if self._loss.value == self._loss.value else "", self._dev]
-        self._progress.update(self._task, completed=step, figures="  ".join(filter(None, figures)))
+        loss = "" if self._loss.value is None else f"loss {self._loss.value:.3f}"
+        self._progress.update(self._task, completed=step, figures="  ".join(filter(None, (loss, self._dev))))
         self._progress.refresh()
 
 
-class Lines(Silent):
+class Lines(Progressing):
     """A line for each look at dev, for files and for programs that wait."""
 
     def __init__(self, title: str) -> None:
@@ -116,8 +129,8 @@ class Lines(Silent):
         print_message(", ".join(filter(None, parts)))
 
 
-class _TimeLeft(ProgressColumn):
-    """The time that is left at most: training may stop earlier, when dev does not get better."""
+class _StepAndTimeLeft(ProgressColumn):
+    """The time is an upper bound: training stops earlier when dev does not get better."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +138,11 @@ class _TimeLeft(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """See `rich.progress.ProgressColumn`."""
-        return Text.assemble("≤ ", self._estimate.render(task), style="dim")
+        if task.total is None:
+            return Text()
+        return Text.assemble(
+            f"{task.completed:,.0f}/{task.total:,.0f}", ("  ≤ ", "dim"), (self._estimate.render(task).plain, "dim")
+        )
 
 
 def _dev_figure(record: Mapping[str, Any]) -> str:

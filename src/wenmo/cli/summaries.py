@@ -9,6 +9,7 @@ from wenmo.cli.output import plain_table, print_notes, results, visible
 from wenmo.reports import quantities
 
 if TYPE_CHECKING:
+    from wenmo.tasks.metrics import Interval
     from wenmo.training.run import Metrics, TrainingResult
 _LABELS_SHOWN, _MISTAKES_SHOWN = 20, 5
 
@@ -63,7 +64,7 @@ def print_facts(facts: Mapping[str, str]) -> None:
         results().print(Text.assemble((f"{name:<{width}}  ", "dim"), value), soft_wrap=True)
 
 
-def _figure(metric: Mapping[str, float]) -> Text:
+def _figure(metric: "Interval") -> Text:
     low_to_high = quantities.interval(metric["low"], metric["high"])
     return Text.assemble((quantities.percent(metric["value"]), "bold"), (f"  ({low_to_high})", "dim"))
 

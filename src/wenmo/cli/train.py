@@ -43,27 +43,28 @@ def train(
     from wenmo.cli.progress import training_progress
     from wenmo.cli.summaries import print_training
 
-    result = wenmo.train(
-        data,
-        model=model,
-        out=out,
-        dev=dev,
-        test=test,
-        text_column=text_column,
-        label_column=label_column,
-        label_separator=label_separator,
-        group_column=group_column,
-        time_column=time_column,
-        recipe=recipe,
-        overrides=overrides or (),
-        vectors=vectors,
-        seed=seed,
-        start=start,
-        resume=resume,
-        device=device,
-        precision=precision,
-        observers=[training_progress(model or "training")],
-    )
+    with training_progress(model or "training") as progress:
+        result = wenmo.train(
+            data,
+            model=model,
+            out=out,
+            dev=dev,
+            test=test,
+            text_column=text_column,
+            label_column=label_column,
+            label_separator=label_separator,
+            group_column=group_column,
+            time_column=time_column,
+            recipe=recipe,
+            overrides=overrides or (),
+            vectors=vectors,
+            seed=seed,
+            start=start,
+            resume=resume,
+            device=device,
+            precision=precision,
+            observers=[progress],
+        )
     if as_json:
         print_json(result.to_dict())
     else:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_WORTH_SAYING = 1.2
+"""Times faster, or smaller."""
+
 
 def choose(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], str]:
     """The most accurate model, and the fastest and the smallest of those that do not differ from it beyond chance.
@@ -30,8 +33,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     said = [result["winner_reason"], _on_dev(best, result)]
     for kind, word in (("fast", "faster"), ("small", "smaller")):
         other = rows[winners[kind]]
-        if other is not best:
-            times = _times(best, other, kind)
+        times = _times(best, other, kind)
+        if times >= _WORTH_SAYING:
             said.append(f"{other['model']} is {times:.1f} times {word} and no worse as far as dev can tell.")
     linear = max((row for row in rows.values() if row["is_linear"]), key=lambda row: row["value"], default=None)
     if linear is not None and linear is best:

@@ -115,25 +115,21 @@ class Comparison:
             corpus = read_corpus(self._first.data)
             for note in corpus.notes:
                 self._watcher.message(note)
-            plans = self._plan(corpus)
-            entries = [self._entry(name, plan, corpus) for name, plan in plans.items()]
+            linear = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "convex"}
+            entries = [self._entry(name, Plan(recipe, 0, 0), corpus) for name, recipe in linear.items()]
+            entries += [self._entry(name, plan, corpus) for name, plan in self._plan(corpus).items()]
             result = self._result(entries, corpus)
             write_json(self._out / "comparison.json", result)
             return result
 
     def _plan(self, corpus: Corpus) -> dict[str, Plan]:
-        networks = [name for name, recipe in self._recipes.items() if recipe.model.fitting == "gradient"]
-        runs = max(1, len(networks)) * self._seeds * (self._num_folds or 1)
-        share = self._budget / runs if self._budget else None
-        plans = {}
-        for name, recipe in self._recipes.items():
-            if recipe.model.fitting == "gradient":
-                plans[name] = plan_network(recipe, corpus, share)
-            else:
-                plans[name] = Plan(recipe, 0, 0)
+        """What each network will take, told before the first of them starts."""
+        networks = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "gradient"}
         repeats = self._seeds * (self._num_folds or 1)
+        share = self._budget / (len(networks) * repeats) if self._budget and networks else None
+        plans = {name: plan_network(recipe, corpus, share) for name, recipe in networks.items()}
         self._watcher.planned(
-            [{"model": n, "epochs": plans[n].epochs, "seconds": plans[n].seconds * repeats} for n in networks]
+            [{"model": n, "epochs": plan.epochs, "seconds": plan.seconds * repeats} for n, plan in plans.items()]
         )
         return plans
 
@@ -145,7 +141,6 @@ class Comparison:
             self._train_all(entry, recipe, corpus, folder)
         except (InputError, JobError) as error:
             entry.row["failed"] = str(error)
-            self._watcher.message(f"{name}: {error}")
         self._watcher.row(entry.row)
         return entry
 

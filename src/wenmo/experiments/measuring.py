@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from wenmo.inference.predictor import Predictor
+from wenmo.inference.predictor import Predictor, TextCounts
 
 _SINGLE_TEXTS = 200
 _LEAST_SECONDS = 0.5
@@ -31,24 +31,29 @@ def measure_speed(model: Predictor, texts: Sequence[str]) -> Speed:
     Latency is over up to 200 texts after a warm-up; throughput is the median of three rounds of half a second or more.
     """
     single = list(texts[:_SINGLE_TEXTS])
-    model.predict(single[:20])
+    _answer(model, single[:20])
     latencies = []
     for text in single:
         begun = time.perf_counter()
-        model.predict([text])
+        _answer(model, [text])
         latencies.append((time.perf_counter() - begun) * 1e3)
     latencies.sort()
     rates = []
     for _ in range(_ROUNDS):
         begun, answered = time.perf_counter(), 0
         while time.perf_counter() - begun < _LEAST_SECONDS:
-            answered += len(model.predict(texts))
+            answered += _answer(model, texts)
         rates.append(answered / (time.perf_counter() - begun))
     return Speed(
         latency_ms_p50=statistics.median(latencies),
         latency_ms_p95=latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))],
         texts_per_second=statistics.median(rates),
     )
+
+
+def _answer(model: Predictor, texts: Sequence[str]) -> int:
+    """Predict without a word about texts that are cut or unknown: they are the same ones every time."""
+    return sum(1 for _ in model.stream(texts, counts=TextCounts()))
 
 
 def machine() -> dict[str, object]:

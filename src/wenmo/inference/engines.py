@@ -184,7 +184,7 @@ class PackedTextCnn:
         if self._config.padding == "valid":
             return 0, max(length - width, 0) + 1
         if self._config.padding == "same":
-            return self._num_before() - (width - 1) // 2, length
+            return self._num_before() - (width - 1) // 2, max(length, 1)
         return 0, length + 2 * self._num_before() - (width - 1)
 
     def _pool(self, scores: Tensor, bias: Tensor) -> Tensor:

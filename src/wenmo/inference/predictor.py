@@ -115,7 +115,8 @@ class Predictor:
         self.max_length: int = folder.recipe.get("data", {}).get("max_length", 0)
         """Tokens of a text that are read; 0: all."""
         self._precision = _known_precision(precision)
-        self._device = _move(self.task, device)
+        self._device = choose_device(device)
+        self.task.to(self._device)
         self._engine = choose_engine(self.extractor, runtime, self._device, self._precision)
 
     @property
@@ -271,13 +272,3 @@ def _known_pooling(name: str | None) -> Pooling | None:
     if name is not None and name not in _POOLINGS:
         raise InputError(f"there is no pooling {name!r}; the poolings are {', '.join(_POOLINGS)}")
     return None if name is None else _POOLINGS[name]
-
-
-def _move(task: nn.Module, name: str) -> torch.device:
-    """Bring a model to the device of that name, or to the best there is."""
-    try:
-        device = choose_device(name)
-        task.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
-        raise InputError(f"the device {name!r} cannot be used: {str(error).splitlines()[0]}; try cpu") from error
-    return device

@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -23,13 +23,22 @@ class Config:
         Raises:
             ValueError: a name is not a field; the message says which field is nearest.
         """
-        known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        for name in values:
+        cls.check_names(values)
+        return cls(**{name: _frozen(value) for name, value in values.items()})
+
+    @classmethod
+    def check_names(cls, names: Iterable[str]) -> None:
+        """Refuse a name that is not a field, and say which field is nearest.
+
+        Raises:
+            ValueError: one is not.
+        """
+        known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for name in names:
             if name not in known:
                 nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 hint = f"did you mean {nearest[0]!r}?" if nearest else f"its fields are {', '.join(known)}"
                 raise ValueError(f"{cls.__name__} has no field {name!r}; {hint}")
-        return cls(**{name: _frozen(value) for name, value in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as values that JSON and TOML can hold."""

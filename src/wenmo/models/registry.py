@@ -29,6 +29,8 @@ class Preset:
     values: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the tokenizer that this model wants unless a person says otherwise."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the data that suit this model."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the training that suit this model."""
 
@@ -49,6 +51,8 @@ class Preset:
 
 
 _NGRAMS = {"word_ngrams": (1, 2), "character_ngrams": (2, 5), "min_frequency": 2}
+# A text has several n-grams for each word, the characters' behind those of the words: a limit would cut those off.
+_WHOLE_TEXTS = {"max_length": 0}
 
 _PRESETS = (
     Preset(
@@ -66,6 +70,7 @@ _PRESETS = (
         model_class="Bag",
         paper="Joulin et al., EACL 2017, arXiv 1607.01759",
         use="topics; the fastest to train and to answer; word order only through n-grams",
+        training={"learning_rate": 3e-3},
     ),
     Preset(
         name="tfidf",
@@ -76,6 +81,7 @@ _PRESETS = (
         use="the linear baseline: every network is shown beside it",
         values={"solver": "logistic", "counts": "logarithmic", "use_idf": True, "normalize": True},
         tokenizer=_NGRAMS,
+        data=_WHOLE_TEXTS,
     ),
     Preset(
         name="nbsvm",
@@ -86,6 +92,7 @@ _PRESETS = (
         use="the stronger linear baseline for sentiment",
         values={"solver": "naive-bayes-svm", "counts": "binary", "use_idf": False, "normalize": False},
         tokenizer=_NGRAMS,
+        data=_WHOLE_TEXTS,
     ),
 )
 
@@ -118,7 +125,16 @@ def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
         InputError: ``model_type`` is missing or unknown.
         ValueError: a field is unknown or its value cannot work.
     """
-    return _by_model_type(values.get("model_type")).load_config_class().from_dict(values)
+    return config_class(values.get("model_type")).from_dict(values)
+
+
+def config_class(model_type: object) -> type[ModelConfig]:
+    """The class of the settings that ``model_type`` names.
+
+    Raises:
+        InputError: ``model_type`` is unknown.
+    """
+    return _by_model_type(model_type).load_config_class()
 
 
 def build_model(config: ModelConfig) -> nn.Module:

@@ -6,7 +6,6 @@ is by far the largest part of a small model, and a batch touches a few hundredth
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -189,10 +188,11 @@ def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tens
 
 
 def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
-    states: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
+    """Put back what `optimizer_tensors` gave; not through ``load_state_dict``, which makes counters floating."""
     for key, value in tensors.items():
         i, index, name = key.split("/")
-        states[int(i)].setdefault(int(index), {})[name] = value
-    for optimizer, state in zip(optimizers, states, strict=True):
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer = optimizers[int(i)]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        parameter = parameters[int(index)]
+        counter = name == "step"
+        optimizer.state[parameter][name] = value if counter else value.to(parameter.device)

@@ -10,11 +10,19 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
-from wenmo.models.registry import config_from_dict, preset
+from wenmo.models.registry import config_class, preset
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.text.tokenizers import TokenizerConfig
 
@@ -126,7 +134,12 @@ class TrainingSettings(_Settings):
 
 
 def _model(value: Any) -> Any:
-    return value if isinstance(value, ModelConfig) else config_from_dict(value)
+    """The settings of the class that ``model_type`` names, the type of every field checked."""
+    if isinstance(value, ModelConfig):
+        return value
+    kind = config_class(value.get("model_type"))
+    kind.check_names(value)
+    return TypeAdapter(kind).validate_python(value)
 
 
 class Recipe(_Settings):
@@ -168,7 +181,7 @@ class Recipe(_Settings):
                 in_file = {}  # the file is about another model: what it says of that one does not hold here
             merged = {
                 "model": {"model_type": chosen.model_type, **chosen.values},
-                "data": {"tokenizer": dict(chosen.tokenizer)},
+                "data": {**chosen.data, "tokenizer": dict(chosen.tokenizer)},
                 "training": dict(chosen.training),
             }
         merged = _merge(merged, {**from_file, "model": in_file})

@@ -1,0 +1,64 @@
+"""Recipes: built from presets, files, values and overrides; refused with the field and the fix."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from wenmo.errors import InputError
+from wenmo.training.recipe import Recipe
+
+
+def test_later_settings_win_over_earlier_ones(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('[model]\nname = "textcnn"\nnum_filters = 7\nembedding_size = 9\n[training]\nseed = 3\n')
+    recipe = Recipe.build(file=file, values={"training": {"seed": 4}}, overrides=["model.num_filters=8"])
+    assert (recipe.model.num_filters, recipe.model.embedding_size, recipe.training.seed) == (8, 9, 4)  # type: ignore[attr-defined]
+
+
+def test_a_recipe_makes_the_round_trip_through_toml() -> None:
+    for name in ("textcnn", "bag", "tfidf", "nbsvm"):
+        recipe = Recipe.build(model=name, overrides=["training.batch_tokens=4096", "data.tokenizer=rjieba"])
+        again = Recipe.from_dict(tomllib.loads(tomli_w.dumps(recipe.to_dict())))
+        assert again == recipe and type(again.model) is type(recipe.model)
+        assert again.training.batch_size is None and again.training.batch_tokens == 4096
+
+
+def test_the_tokenizer_may_be_named_by_its_segmenter_alone() -> None:
+    recipe = Recipe.build(model="tfidf", overrides=["data.tokenizer=characters", "data.tokenizer.min_frequency=5"])
+    assert recipe.data.tokenizer.segmenter == "characters"
+    assert recipe.data.tokenizer.min_frequency == 5
+    assert recipe.data.tokenizer.word_ngrams == (1, 2), "the preset's own settings were lost"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.learningrate=1"], "training.learningrate"),
+        (["model.num_filter=3"], "did you mean 'num_filters'"),
+        (["training.optimizer=lion"], "training.optimizer"),
+        (["training.batch_size=3", "training.max_epochs=x"], "training.max_epochs"),
+        (["data.tokenizer.lower=true"], "no field 'lower'"),
+        (["model.pooling=median"], "pooling"),
+        (["task.dropout_prob=2"], "dropout_prob"),
+        (["nonsense"], "write path.to.field=value"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Recipe.build(model="textcnn", overrides=overrides)
+
+
+def test_an_unknown_model_and_no_model_are_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match="the models are textcnn"):
+        Recipe.build(model="textcn")
+    with pytest.raises(InputError, match="--model textcnn"):
+        Recipe.build()
+
+
+def test_a_file_about_one_model_does_not_hold_for_another(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('[model]\nmodel_type = "textcnn"\nnum_filters = 7\n[training]\nseed = 3\n')
+    recipe = Recipe.build(model="bag", file=file)
+    assert recipe.model.model_type == "bag" and recipe.training.seed == 3
