@@ -13,7 +13,8 @@ HEADER = "label\ttext\n"
 def good_rows(num_rows=60):
     words = ["day", "night", "rain", "road", "tree", "house", "song", "bread"]
     return "".join(
-        f"{('pos', 'neg')[i % 2]}\t{('lovely', 'awful')[i % 2]} {words[i % 8]} {words[i // 8]}\n" for i in range(num_rows)
+        f"{('pos', 'neg')[i % 2]}\t{('lovely', 'awful')[i % 2]} {words[i % 8]} {words[i // 8]}\n"
+        for i in range(num_rows)
     )
 
 
@@ -25,7 +26,8 @@ REFUSED = {
     "a tab too many": (HEADER + good_rows() + "pos\tlovely\tfilm\n", "data.tsv:62: 3 columns, but the header has 2"),
     "a NUL byte": (HEADER + good_rows() + "pos\tlove\0ly\n", "data.tsv:62: a NUL byte"),
     "mixed encodings": (
-        (HEADER + good_rows() + "pos\t房间很干净，前台也热情\n").encode() + "neg\t房间太吵了，睡不着\n".encode("gb18030"),
+        (HEADER + good_rows() + "pos\t房间很干净，前台也热情\n").encode()
+        + "neg\t房间太吵了，睡不着\n".encode("gb18030"),
         "is not UTF-8, and",
     ),
     "one class only": (HEADER + good_rows().replace("neg", "pos"), "data.tsv: every row has the label 'pos'"),
@@ -62,7 +64,9 @@ def test_a_single_line_of_10_mb_is_read_cut_and_spoken_of(wenmo, tiny, tmp_path)
 
 def test_gb18030_is_read_with_a_note(wenmo, tiny, tmp_path):
     data = tmp_path / "data.tsv"
-    rows = "".join(f"{'好' if i % 2 else '差'}\t第{i}次入住，房间{'很干净' if i % 2 else '太吵了'}\n" for i in range(60))
+    rows = "".join(
+        f"{'好' if i % 2 else '差'}\t第{i}次入住，房间{'很干净' if i % 2 else '太吵了'}\n" for i in range(60)
+    )
     data.write_bytes((HEADER + rows).encode("gb18030"))
     answer = wenmo("train", data, *tiny, "--out", tmp_path / "out")
     assert answer.code == 0
@@ -120,10 +124,28 @@ def test_a_text_of_unknown_words_is_answered_and_spoken_of(wenmo, trained, tmp_p
 
 def test_texts_shorter_than_a_filter_are_learnt_and_answered(wenmo, tiny, tmp_path):
     data = tmp_path / "data.tsv"
-    good, bad = "lovely great superb charming fine".split(), "awful poor dull boring weak".split()
-    pairs = [(label, " ".join([word] * times)) for times in range(1, 5) for label, words in (("pos", good), ("neg", bad)) for word in words]
+    good, bad = ["lovely", "great", "superb", "charming", "fine"], ["awful", "poor", "dull", "boring", "weak"]
+    pairs = [
+        (label, " ".join([word] * times))
+        for times in range(1, 5)
+        for label, words in (("pos", good), ("neg", bad))
+        for word in words
+    ]
     data.write_text(HEADER + "".join(f"{label}\t{word}\n" for label, word in pairs), encoding="utf-8")
-    assert wenmo("train", data, *tiny, "-o", "model.kernel_sizes=[5]", "-o", "training.max_epochs=60", "--out", tmp_path / "out").code == 0
+    assert (
+        wenmo(
+            "train",
+            data,
+            *tiny,
+            "-o",
+            "model.kernel_sizes=[5]",
+            "-o",
+            "training.max_epochs=60",
+            "--out",
+            tmp_path / "out",
+        ).code
+        == 0
+    )
     texts = tmp_path / "texts.txt"
     texts.write_text("lovely\nawful\n", encoding="utf-8")
     answer = wenmo("predict", tmp_path / "out", texts, "--json")

@@ -189,3 +189,21 @@ def test_ctrl_c_while_answering_leaves_no_half_file(trained, tmp_path):
     assert running.returncode == 130
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_comparison_goes_on_with_resume(trained, tiny, tmp_path):
+    out = tmp_path / "cmp"
+    call = ["compare", trained.parent / "train.tsv", *tiny[2:], *LONG, "--models", "textcnn", "--out", out]
+    running = start(*call)
+    wait_for_line(running, r"textcnn: step \d+ of")
+    running.send_signal(signal.SIGINT)
+    stdout, stderr = running.communicate(timeout=60)
+    assert (running.returncode, stdout) == (130, "")
+    assert "--resume" in stderr
+    before = (out / "models" / "tfidf" / "model.safetensors").stat().st_mtime_ns
+    resumed = finish(*call, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert re.search(r"textcnn: .*going on behind step \d+", resumed.stderr)
+    assert (out / "models" / "tfidf" / "model.safetensors").stat().st_mtime_ns == before
+    assert (out / "winner" / "config.json").exists()
+    assert (out / "report.html").exists()

@@ -1,5 +1,6 @@
 """What is shown while a model is trained."""
 
+import contextlib
 import io
 
 import pytest
@@ -13,7 +14,9 @@ def run_of(observer, steps=4, resumed_at=0):
     for step in range(resumed_at + 1, steps + 1):
         observer.stepped(step, 0.5)
         if step % 2 == 0:
-            observer.evaluated({"step": step, "epoch": step / 2, "loss": 0.5, "seconds": 1.5 * step, "dev_macro_f1": 0.8123})
+            observer.evaluated(
+                {"step": step, "epoch": step / 2, "loss": 0.5, "seconds": 1.5 * step, "dev_macro_f1": 0.8123}
+            )
     observer.finished()
 
 
@@ -56,10 +59,20 @@ def test_a_terminal_gets_a_bar_that_vanishes(monkeypatch):
     terminal = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
     monkeypatch.setattr(progress, "messages", lambda: terminal)
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_FRAMES", 0.0)
-    run_of(progress.training_progress("textcnn"))
+    with progress.training_progress("textcnn") as bar:
+        assert "preparing" in terminal.file.getvalue()
+        run_of(bar)
     drawn = terminal.file.getvalue()
-    assert "textcnn" in drawn
-    assert "4/4" in drawn
-    assert "loss 0.500" in drawn
-    assert "dev macro F1 81.2 %" in drawn
-    assert "\n" not in drawn.replace("\r\n", "").rstrip("\n") or drawn.count("\n") <= 2
+    for part in ("textcnn", "4/4", "loss 0.500", "dev macro F1 81.2 %"):
+        assert part in drawn
+    assert drawn.endswith("\x1b[2K")  # the line is cleared at the end
+
+
+def test_a_bar_gives_the_terminal_back_when_the_training_fails(monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(progress, "messages", lambda: terminal)
+    with contextlib.suppress(ValueError), progress.training_progress("textcnn") as bar:
+        bar.started(10, 0)
+        raise ValueError
+    hide, show = "\x1b[?25l", "\x1b[?25h"
+    assert terminal.file.getvalue().count(hide) == terminal.file.getvalue().count(show) == 1

@@ -18,7 +18,9 @@ def test_train_prints_one_json_document_and_nothing_else(wenmo, tiny, train_file
     assert result["dev"]["accuracy"]["low"] <= result["dev"]["accuracy"]["value"] <= result["dev"]["accuracy"]["high"]
 
 
-def test_the_summary_has_dev_and_test_beside_each_other_and_the_next_command(wenmo, tiny, train_file, trained, tmp_path):
+def test_the_summary_has_dev_and_test_beside_each_other_and_the_next_command(
+    wenmo, tiny, train_file, trained, tmp_path
+):
     answer = wenmo("train", train_file, "--test", trained.parent / "test.tsv", *tiny, "--out", tmp_path / "model")
     assert answer.code == 0
     heading = answer.stdout.splitlines()[0]

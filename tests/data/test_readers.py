@@ -375,3 +375,15 @@ def test_published_data_sets_are_read_to_the_last_row(data_folder: Path):
         result = read_rows(data_folder / name)
         assert (len(result.rows), len({row.label for row in result.rows})) == (rows, labels)
         assert result.dropped == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("texts.jsonl", '{"text": "good"}\n{"text": ""}\n{"text": "bad"}\n'),
+        ("texts.csv", 'text\ngood\n""\nbad\n'),
+    ],
+)
+def test_an_empty_text_alone_in_its_row_keeps_its_place_among_the_others(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert [row.text for row in stream_rows(tmp_path / name)] == ["good", "", "bad"]

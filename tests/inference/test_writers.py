@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import logging
-import resource
 import subprocess
 import sys
 import tracemalloc
@@ -186,6 +185,7 @@ def test_a_source_that_breaks_in_the_middle_leaves_the_old_file_alone(model, tmp
 
 @pytest.mark.parametrize("ending", ["jsonl", "tsv.gz", "parquet"])
 def test_a_full_disk_is_said_and_leaves_no_half_a_file(model, some_texts, tmp_path, ending):
+    resource = pytest.importorskip("resource", reason="limits of a process are those of POSIX")
     source = write_texts(tmp_path / "texts.txt", some_texts(40_000))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # no file may grow over 50 kB

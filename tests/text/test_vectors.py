@@ -58,6 +58,14 @@ def test_words_of_glove_may_hold_spaces(wanted: set[str] | None, tmp_path: Path)
     assert vectors.matrix.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
+@pytest.mark.parametrize("word", ["w" * length for length in range(1, 8)])
+def test_text_is_known_as_text_wherever_the_first_look_at_it_ends(word: str, tmp_path: Path):
+    content = gzip.compress(f"1 30000\n{word}{' -1e-05' * 30_000}\n".encode())
+    vectors = read_vectors(write(tmp_path, content))
+    assert vectors.words == [word]
+    np.testing.assert_array_equal(vectors.matrix, np.full((1, 30_000), -1e-05, np.float32))
+
+
 def test_a_word_may_be_a_number_or_a_space(tmp_path: Path):
     assert read_vectors(write(tmp_path, "7 1 2\n3.5 3 4\n  5 6\n\u00a0 7 8\n")).words == ["7", "3.5", "\u00a0"]
 

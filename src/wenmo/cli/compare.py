@@ -19,7 +19,12 @@ def compare(
     ] = "textcnn,bag",
     out: options.OutFolder,
     dev: options.Dev = None,
-    test: options.Test = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Texts to score once, at the end; else a share of TRAIN.", rich_help_panel=options.DATA
+        ),
+    ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,

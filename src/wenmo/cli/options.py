@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-_DATA, _SETTINGS, _RUN = "Data", "Settings", "Running"
+DATA, _SETTINGS, _RUN = "Data", "Settings", "Running"
 
 # ---- where things come from and go to --------------------------------------------------------------------------------
 
@@ -20,30 +20,30 @@ Debug = Annotated[bool, typer.Option("--debug", metavar="", help="Show where an 
 
 Dev = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Texts to choose the best by; else a share of TRAIN.", rich_help_panel=_DATA),
+    typer.Option(metavar="FILE", help="Texts to choose the best by; else a share of TRAIN.", rich_help_panel=DATA),
 ]
 Test = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Texts to score once, at the very end.", rich_help_panel=_DATA)
+    str | None, typer.Option(metavar="FILE", help="Texts to score once, at the very end.", rich_help_panel=DATA)
 ]
 TextColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="The column of the texts, where its name does not tell.", rich_help_panel=_DATA),
+    typer.Option(metavar="NAME", help="The column of the texts, where its name does not tell.", rich_help_panel=DATA),
 ]
 LabelColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="The column of the labels, where its name does not tell.", rich_help_panel=_DATA),
+    typer.Option(metavar="NAME", help="The column of the labels, where its name does not tell.", rich_help_panel=DATA),
 ]
 LabelSeparator = Annotated[
     str | None,
-    typer.Option(metavar="CHARS", help="What stands between several labels in one cell.", rich_help_panel=_DATA),
+    typer.Option(metavar="CHARS", help="What stands between several labels in one cell.", rich_help_panel=DATA),
 ]
 GroupColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Rows with the same value stay on one side of a split.", rich_help_panel=_DATA),
+    typer.Option(metavar="NAME", help="Rows with the same value stay on one side of a split.", rich_help_panel=DATA),
 ]
 TimeColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Split by time: the latest rows are dev.", rich_help_panel=_DATA),
+    typer.Option(metavar="NAME", help="Split by time: the latest rows are dev.", rich_help_panel=DATA),
 ]
 
 # ---- settings --------------------------------------------------------------------------------------------------------

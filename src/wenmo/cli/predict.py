@@ -30,8 +30,7 @@ def predict(
 ) -> None:
     """Say which label each text has, in the order of the texts.
 
-    In a terminal the texts stand beside their labels; a pipe gets tab-separated columns, all labels with their
-    probabilities.
+    A terminal shows label, probability and text; a pipe gets tab-separated columns with all probabilities.
     """
     from wenmo.cli.answers import print_answers
     from wenmo.inference.writers import predict_file

@@ -228,8 +228,8 @@ def look_like_measurements(labels: Iterable[str]) -> str:
     if not all(_NUMBER.fullmatch(label) for label in labels) or all(_WHOLE.fullmatch(label) for label in labels):
         return ""
     return (
-        f"the labels look like measurements ({_listed(labels)}); numbers are predicted by regression; here each of them "
-        "becomes a class of its own; if that is not meant, round them to a few grades"
+        f"the labels look like measurements ({_listed(labels)}); numbers are predicted by regression; here each of "
+        "them becomes a class of its own; if that is not meant, round them to a few grades"
     )
 
 

@@ -80,7 +80,8 @@ def tsv_table(lines: Iterable[str], name: str, tell: Tell) -> Table:
     """Tab-separated values without quoting: a quotation mark is a character like any other."""
     lines = _refuse_wrong_delimiter(lines, name, "\t")
     records = (
-        Record(f"{name}:{number}", line.removesuffix("\r").split("\t")) for number, line in enumerate(lines, start=1)
+        Record(f"{name}:{number}", line.split("\t") if line else [])
+        for number, line in enumerate((line.removesuffix("\r") for line in lines), start=1)
     )
     return Table(
         name, None, skip_blank_records(records, tell), mending="replace the tab inside the text, or use csv or jsonl"
@@ -94,10 +95,13 @@ def text_table(lines: Iterable[str], name: str) -> Table:
 
 
 def skip_blank_records(records: Iterable[Record], tell: Tell) -> Iterator[Record]:
-    """Leave out blank lines, and tell of those that stand before the last record."""
+    """Leave out records without a cell, and tell of those that stand before the last record.
+
+    A record with one empty cell is not blank: ``{"text": ""}``, or ``""`` in csv, has its answer like any other.
+    """
     first, between, behind = "", 0, 0
     for record in records:
-        if not record.cells or list(record.cells) == [""]:
+        if not record.cells:
             first = first or record.source
             behind += 1
             continue

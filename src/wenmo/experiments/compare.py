@@ -23,6 +23,7 @@ from wenmo.folder import folder_bytes, load_folder, save_folder, wenmo_version, 
 from wenmo.inference.predictor import load
 from wenmo.tasks.classification import Classification, find_labels
 from wenmo.tasks.metrics import confusion_matrix, mcnemar, mean_and_interval, pareto_front, per_class
+from wenmo.training.building import with_labels
 from wenmo.training.card import model_card
 from wenmo.training.checkpointing import run_lock
 from wenmo.training.corpus import Corpus, count_cut, encode, read_corpus
@@ -113,6 +114,7 @@ class Comparison:
             raise InputError(f"{self._out}: a comparison stands there already; choose another --out")
         with run_lock(self._out):
             corpus = read_corpus(self._first.data)
+            with_labels(self._first, corpus, None)  # labels that no model can learn are said once, before any starts
             for note in corpus.notes:
                 self._watcher.message(note)
             linear = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "convex"}

@@ -171,7 +171,7 @@ class TextCnn(nn.Module):
         if self.config.pooling == "max":
             return feature_map.amax(dim=1)
         if self.config.pooling == "average":
-            return feature_map.sum(dim=1) / inside.sum(dim=1, keepdim=True)
+            return feature_map.sum(dim=1) / inside.sum(dim=1, keepdim=True).clamp(min=1)
         # Room behind the text for maxima that it is too short to have. A stable sort, so that of equal answers the
         # first in the text is kept; one outside the text comes after all others and then stands last.
         feature_map = F.pad(feature_map, (0, 0, 0, self.config.num_maxima))

@@ -2,7 +2,7 @@
 
 Words and characters are numbers here ("symbols"), and many texts are one array of them with the ends of the texts. A
 run of n symbols is known by the run of its first n - 1 and its last symbol, so that two numbers name it whatever its
-length, and sorted arrays of such pairs take the place of a dictionary of strings: about five times as fast.
+length, and sorted arrays of such pairs take the place of a dictionary of strings, which is several times slower.
 """
 
 from collections.abc import Iterator, Sequence

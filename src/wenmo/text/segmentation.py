@@ -302,7 +302,7 @@ def _jieba() -> Segmenter:
     try:
         import jieba
     except ImportError as error:
-        raise InputError("the segmenter jieba needs the package of that name; pip install jieba") from error
+        raise InputError('the segmenter jieba needs the package of that name; pip install "wenmo[zh]"') from error
     jieba.setLogLevel(logging.WARNING)  # it reports on standard error that it reads its dictionary
     return _chinese_segmenter("jieba", jieba.Tokenizer().lcut)
 
