@@ -119,21 +119,29 @@ class Comparison:
                 self._watcher.message(note)
             linear = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "convex"}
             entries = [self._entry(name, Plan(recipe, 0, 0), corpus) for name, recipe in linear.items()]
-            entries += [self._entry(name, plan, corpus) for name, plan in self._plan(corpus).items()]
+            plans, impossible = self._plan(corpus)
+            entries += [self._entry(name, plan, corpus) for name, plan in plans.items()]
+            entries += impossible
             result = self._result(entries, corpus)
             write_json(self._out / "comparison.json", result)
             return result
 
-    def _plan(self, corpus: Corpus) -> dict[str, Plan]:
-        """What each network will take, told before the first of them starts."""
+    def _plan(self, corpus: Corpus) -> tuple[dict[str, Plan], list[Entry]]:
+        """What each network will take, told before the first of them starts; and those that fail at once."""
         networks = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "gradient"}
         repeats = self._seeds * (self._num_folds or 1)
         share = self._budget / (len(networks) * repeats) if self._budget and networks else None
-        plans = {name: plan_network(recipe, corpus, share) for name, recipe in networks.items()}
+        plans, impossible = {}, []
+        for name, recipe in networks.items():
+            try:
+                plans[name] = plan_network(recipe, corpus, share)
+            except (InputError, JobError) as error:
+                impossible.append(Entry(name, _empty_row(name, recipe, f"models/{name}", 0) | {"failed": str(error)}))
+                self._watcher.row(impossible[-1].row)
         self._watcher.planned(
             [{"model": n, "epochs": plan.epochs, "seconds": plan.seconds * repeats} for n, plan in plans.items()]
         )
-        return plans
+        return plans, impossible
 
     def _entry(self, name: str, plan: Plan, corpus: Corpus) -> Entry:
         recipe = plan.recipe

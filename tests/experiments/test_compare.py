@@ -1,0 +1,122 @@
+"""A whole comparison on a small data set, with real models."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wenmo.errors import InputError
+from wenmo.folder import load_folder
+from wenmo.inference.predictor import load
+from wenmo.reports.compare import compare
+
+SMALL = [
+    "model.embedding_size=8", "model.num_filters=6", "model.num_buckets=64", "training.max_epochs=3",
+    "training.batch_size=20", "training.learning_rate=0.03",
+]  # fmt: skip
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """240 short reviews, one of them hostile."""
+    rng = random.Random(0)
+    words = {"good": ["干净", "满意", "推荐"], "bad": ["吵", "脏", "失望"]}
+    lines = ["label\ttext", "bad\t<script>alert(1)</script> 太失望"]
+    for i in range(239):
+        label = ("good", "bad")[i % 2]
+        plain = rng.choices(["房间", "的", "很", "服务", "早餐", "酒店", "位置"], k=5)
+        plain.insert(rng.randint(0, 5), rng.choice(words[label]))
+        lines.append(f"{label}\t{''.join(plain)}{i}")
+    path = tmp_path / "reviews.tsv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+class Notes:
+    """A watcher that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.plan: list[Mapping[str, Any]] = []
+        self.rows: list[str] = []
+        self.messages: list[str] = []
+
+    def planned(self, plan: Sequence[Mapping[str, Any]]) -> None:
+        self.plan = list(plan)
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        self.rows.append(row["model"])
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def training(self, model: str, seed: int) -> None:
+        return None
+
+
+def test_a_comparison_trains_chooses_on_dev_and_scores_once_on_test(reviews: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    result = compare(reviews, models=["textcnn", "bag"], out=tmp_path / "cmp", overrides=SMALL, watcher=notes)
+    values = result.values
+    assert notes.rows == ["tfidf", "nbsvm", "textcnn", "bag"], "the linear baselines come first"
+    assert [line["model"] for line in notes.plan] == ["textcnn", "bag"]
+    assert {row["model"] for row in values["rows"]} == {"tfidf", "nbsvm", "textcnn", "bag"}
+    assert values["rows"] == sorted(values["rows"], key=lambda row: -row["value"])
+    best = values["rows"][0]
+    assert values["winners"]["accurate"] == best["model"] == values["test"]["model"]
+    for row in values["rows"]:
+        assert row["low"] <= row["value"] <= row["high"]
+        assert row["bytes"] > 0 and row["latency_ms_p50"] <= row["latency_ms_p95"] and row["texts_per_second"] > 0
+        assert load_folder(tmp_path / "cmp" / row["folder"]).metrics["test"] == {}, "test was looked at too early"
+    assert load_folder(result.winner).metrics["test"] == values["test"]["metrics"]
+    assert sum(values["data"]["sizes"].values()) == 240
+    assert json.loads((tmp_path / "cmp" / "comparison.json").read_text(encoding="utf-8")) == values
+    assert load(result.winner).predict(["房间很干净，推荐"])[0].label == "good"
+    page = result.report.read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    with pytest.raises(InputError, match="a comparison stands there already"):
+        compare(reviews, out=tmp_path / "cmp", overrides=SMALL)
+    again = compare(reviews, models=["textcnn", "bag"], out=tmp_path / "cmp", overrides=SMALL, resume=True)
+    assert again.values == values
+
+
+def test_seeds_show_the_spread_and_the_best_on_dev_stands_for_the_model(reviews: Path, tmp_path: Path) -> None:
+    result = compare(reviews, models=["bag"], out=tmp_path / "cmp", overrides=SMALL, seeds=2)
+    row = next(row for row in result.values["rows"] if row["model"] == "bag")
+    assert len(row["values"]) == 2 and row["spread"] is not None
+    assert row["value"] == pytest.approx(sum(row["values"]) / 2)
+    linear = next(row for row in result.values["rows"] if row["model"] == "tfidf")
+    assert linear["values"] == [linear["value"]] and linear["spread"] is None
+
+
+def test_folds_use_every_row_once_and_the_winner_is_trained_on_all(reviews: Path, tmp_path: Path) -> None:
+    result = compare(reviews, models=["bag"], out=tmp_path / "cmp", overrides=SMALL, folds=3)
+    for row in result.values["rows"]:
+        assert len(row["values"]) == 3
+    assert result.winner.is_dir() and result.values["settings"]["folds"] == 3
+
+
+def test_a_budget_makes_epochs_fewer_and_a_size_limit_keeps_large_models_from_winning(
+    reviews: Path, tmp_path: Path
+) -> None:
+    notes = Notes()
+    long = [override.replace("max_epochs=3", "max_epochs=4000") for override in SMALL]
+    result = compare(reviews, models=["bag"], out=tmp_path / "cmp", overrides=long, budget="3s", watcher=notes)
+    row = next(row for row in result.values["rows"] if row["model"] == "bag")
+    assert row["epochs"] < 4000 and notes.plan[0]["epochs"] == row["epochs"]
+    smallest = min(row["bytes"] for row in result.values["rows"])
+    limited = compare(reviews, models=["bag"], out=tmp_path / "limited", overrides=SMALL, max_size=smallest)
+    assert [row["model"] for row in limited.values["rows"] if not row["too_large"]] == [limited.values["test"]["model"]]
+    with pytest.raises(InputError, match="the smallest has"):
+        compare(reviews, models=["bag"], out=tmp_path / "none", overrides=SMALL, max_size=10)
+
+
+def test_a_model_that_explodes_is_told_and_the_others_are_compared(reviews: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    wild = [*SMALL, "training.optimizer=sgd", "training.learning_rate=1e9"]
+    result = compare(reviews, models=["textcnn"], out=tmp_path / "cmp", overrides=wild, watcher=notes)
+    failed = next(row for row in result.values["rows"] if row["model"] == "textcnn")
+    assert "learning rate" in failed["failed"] and "textcnn" in notes.rows
+    assert result.values["test"]["model"] in ("tfidf", "nbsvm")
