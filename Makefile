@@ -32,7 +32,7 @@ demo: $(VENV)/.demo-installed
 	@printf '%s\n' \
 	    '房间很干净，前台也热情，下次来还住这里。' \
 	    '书的纸张太差，内容空洞，读了一半就后悔买了。' \
-	    '物流快，屏幕清晰，用了一个星期没有任何问题。' \
+	    '故事写得真好，一口气读完，强烈推荐给朋友。' \
 	    | $(VENV)/bin/wenmo predict runs/demo/winner -
 
 # pytest comes last, so that its count is the last line.
