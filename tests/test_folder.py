@@ -43,6 +43,10 @@ def test_a_saved_model_comes_back_equal(saved: Path) -> None:
     assert again.task.extractor.embeddings.words.weight.requires_grad  # type: ignore[union-attr]
 
 
+def test_whoever_may_read_the_config_may_read_the_weights(saved: Path) -> None:
+    assert (saved / "model.safetensors").stat().st_mode == (saved / "config.json").stat().st_mode
+
+
 def test_nothing_is_left_behind_by_saving(saved: Path) -> None:
     names = {path.name for path in saved.iterdir()}
     assert names == {

@@ -174,7 +174,10 @@ def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
     """Write safetensors aside and rename them into place."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
+        aside.touch()
+        mode = aside.stat().st_mode  # that of any new file; safetensors makes one that nobody else may read
         save_file({name: weight.detach().contiguous() for name, weight in weights.items()}, aside)
+        aside.chmod(mode)
         os.replace(aside, path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
