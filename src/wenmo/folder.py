@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch.overrides import TorchFunctionMode
 
 from wenmo.errors import InputError, JobError
 from wenmo.models.registry import build_model, config_from_dict
+from wenmo.models.shapes import shapes_only
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.text.tokenizers import Tokenizer
 
@@ -93,27 +93,12 @@ def load_folder(path: Path) -> ModelFolder:
     labels = tuple(described["id2label"][str(i)] for i in range(len(described["id2label"])))
     config = config_from_dict({name: value for name, value in described.items() if name not in _NOT_THE_MODELS})
     task_config = ClassificationConfig.from_dict({**recipe.get("task", {}), "labels": labels})
-    with torch.device("meta"), _Uninitialized():
+    with shapes_only():
         task = Classification(build_model(config), config, task_config)
     load_weights(path / WEIGHTS, task)
     metrics = json.loads(_read(path / METRICS)) if (path / METRICS).exists() else {}
     card = _read(path / CARD) if (path / CARD).exists() else ""
     return ModelFolder(task.eval(), tokenizer, recipe, metrics, card)
-
-
-class _Uninitialized(TorchFunctionMode):
-    """Modules made inside keep no initial values: those of the file replace them.
-
-    On the meta device torch would draw them through its reference implementation, whose import takes a second.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Leave the tensor of every function of `torch.nn.init` as it is."""
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return (kwargs or {}).get("tensor", args[0] if args else None)
-        return func(*args, **(kwargs or {}))
 
 
 def load_weights(path: Path, task: torch.nn.Module) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from wenmo.features import TokenBatch
-from wenmo.models.registry import build_model, config_from_dict, preset, presets
+from wenmo.models.registry import build_model, config_from_dict, list_models, preset, presets, with_sizes
 
 MODELS = sorted(presets())
 TEXTS = [[5, 6, 7, 8, 9, 10, 11, 5], [5, 6], [7], [3, 3, 3, 4]]
@@ -91,3 +91,10 @@ def test_a_misspelt_field_is_refused_with_the_nearest(name: str) -> None:
 def test_a_model_without_a_vocabulary_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="vocab_size"):
         build_model(preset(name).load_config_class()())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_parameters_listed_are_those_of_a_model_that_is_built(name: str) -> None:
+    listed = next(line for line in list_models(vocab_size=50, num_labels=3) if line["name"] == name)
+    model = build_model(with_sizes(preset(name).default_config(), 50, 3))
+    assert listed["parameters"] == sum(parameter.numel() for parameter in model.parameters()) > 50

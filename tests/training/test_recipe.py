@@ -35,7 +35,8 @@ def test_the_tokenizer_may_be_named_by_its_segmenter_alone() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["training.learningrate=1"], "training.learningrate"),
+        (["training.learningrate=1"], "training.learningrate: .* did you mean 'learning_rate'"),
+        (["trainin.seed=1"], "trainin: .* did you mean 'training'"),
         (["model.num_filter=3"], "did you mean 'num_filters'"),
         (["training.optimizer=lion"], "training.optimizer"),
         (["training.batch_size=3", "training.max_epochs=x"], "training.max_epochs"),

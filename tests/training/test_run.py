@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.folder import load_folder, weights_digest
 from wenmo.training.corpus import encode, read_corpus
@@ -174,3 +175,23 @@ def test_one_class_and_one_label_unseen_in_train_are_refused(tmp_path: Path, sma
     dev.write_text("label\ttext\na\tx\nc\ty\n")
     with pytest.raises(InputError, match=r"dev\.tsv:3: the label 'c' was not seen in training"):
         train(two, dev=dev, model="textcnn", out=tmp_path / "m", overrides=small)
+
+
+def test_a_store_in_a_file_gives_the_same_weights_and_is_gone_afterwards(
+    small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(small_recipe, tmp_path / "memory")
+    monkeypatch.setattr("wenmo.training.corpus._CHARACTERS_IN_MEMORY", 100)
+    opened: list[Path] = []
+    really_open = TokenStore.open
+
+    def note(path: Path) -> TokenStore:
+        opened.append(path)
+        return really_open(path)
+
+    monkeypatch.setattr(TokenStore, "open", note)
+    run(small_recipe, tmp_path / "file")
+    assert [path.name for path in opened] == ["train-0.arrow", "dev-0.arrow"]
+    weights = [weights_digest(tmp_path / name / "model.safetensors") for name in ("memory", "file")]
+    assert weights[0] == weights[1]
+    assert not (tmp_path / "file" / "stores").exists()

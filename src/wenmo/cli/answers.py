@@ -16,7 +16,7 @@ from wenmo.inference.predictor import Prediction, Predictor, TextCounts
 _WIDEST_LABEL = 24
 
 
-def print_answers(model: Predictor, source: str, *, text_column: str | None, abstain: float) -> None:
+def print_answers(model: Predictor, source: str, *, text_column: str | None, encoding: str | None, abstain: float) -> None:
     """Answer every text of a source; a person at the keyboard gets each answer at once.
 
     Raises:
@@ -33,7 +33,7 @@ def print_answers(model: Predictor, source: str, *, text_column: str | None, abs
         return
     counts = TextCounts()
     waiting: deque[str] = deque()
-    for answer in model.stream(_texts(source, text_column, waiting), counts=counts):
+    for answer in model.stream(_texts(source, text_column, encoding, waiting), counts=counts):
         print_answer(model, answer, waiting.popleft(), abstain)
     counts.log(model.max_length)
 
@@ -51,7 +51,7 @@ def print_answer(model: Predictor, answer: Prediction, text: str, abstain: float
     results().print(line, no_wrap=True)
 
 
-def _texts(source: str, text_column: str | None, waiting: deque[str]) -> Iterator[str]:
-    for row in stream_rows(source, text_column=text_column):
+def _texts(source: str, text_column: str | None, encoding: str | None, waiting: deque[str]) -> Iterator[str]:
+    for row in stream_rows(source, text_column=text_column, encoding=encoding):
         waiting.append(row.text)
         yield row.text

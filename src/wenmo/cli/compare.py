@@ -30,6 +30,7 @@ def compare(
     label_separator: options.LabelSeparator = None,
     group_column: options.GroupColumn = None,
     time_column: options.TimeColumn = None,
+    encoding: options.Encoding = None,
     seeds: Annotated[
         int, typer.Option(metavar="N", help="Trainings of each network, to see how they scatter.", rich_help_panel=_HOW)
     ] = 1,
@@ -70,6 +71,7 @@ def compare(
             label_separator=label_separator,
             group_column=group_column,
             time_column=time_column,
+            encoding=encoding,
             seeds=seeds,
             folds=folds,
             budget=budget,

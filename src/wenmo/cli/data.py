@@ -22,6 +22,7 @@ def check(
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
     group_column: options.GroupColumn = None,
+    encoding: options.Encoding = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -37,6 +38,7 @@ def check(
         label_column=label_column,
         label_separator=label_separator,
         group_column=group_column,
+        encoding=encoding,
     )
     if as_json:
         print_json(report.to_dict())

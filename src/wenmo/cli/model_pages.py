@@ -14,18 +14,13 @@ from wenmo.cli.output import plain_table, results, visible
 from wenmo.data.batching import token_batch
 from wenmo.errors import InputError
 from wenmo.models.config import Config, ModelConfig
-from wenmo.models.registry import Preset, build_model, preset, presets
+from wenmo.models.registry import Preset, build_model, num_parameters, preset, with_sizes
 from wenmo.models.tracing import trace
 from wenmo.reports import quantities
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.recipe import Recipe
 
-_SHOWN_VOCABULARY, _SHOWN_LABELS = 10_000, 2
-
-
-def list_of_models() -> list[dict[str, Any]]:
-    """Name, parameters, paper and use of each model."""
-    return [_in_short(each, Recipe.build(model=name).model) for name, each in presets().items()]
+SHOWN_VOCABULARY, SHOWN_LABELS = 10_000, 2
 
 
 def describe(name: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -66,7 +61,7 @@ def trace_text(name: str, text: str, overrides: Sequence[str]) -> dict[str, Any]
     tokens = tokenizer.tokenize(text)
     if not tokens:
         raise InputError(f"--trace {text!r}: there is no word in it; give a text, such as --trace 'not bad at all'")
-    model = build_model(_with_sizes(recipe.model, tokenizer.vocab_size))
+    model = build_model(with_sizes(recipe.model, tokenizer.vocab_size, SHOWN_LABELS))
     model.initialize(torch.Generator().manual_seed(recipe.training.seed))  # type: ignore[operator]
     with torch.no_grad(), trace() as steps:
         model.eval()(token_batch(tokenizer.encode_batch([text])))
@@ -98,7 +93,7 @@ def print_models(models: Sequence[dict[str, Any]]) -> None:
         table.add_row(model["name"], quantities.large(model["parameters"]), model["paper"], model["use"])
     results().print(table)
     results().print(
-        f"Parameters are those with {_SHOWN_VOCABULARY:,} tokens in the vocabulary and {_SHOWN_LABELS} labels. "
+        f"Parameters are those with {SHOWN_VOCABULARY:,} tokens in the vocabulary and {SHOWN_LABELS} labels. "
         "`wenmo models NAME` shows the settings of one.",
         style="dim",
     )
@@ -121,8 +116,8 @@ def print_description(model: dict[str, Any]) -> None:
             table.add_row(f"{prefix}.{field}", Text(_as_typed(value), "bold"), "what this model wants, unless you say")
     results().print(table)
     results().print(
-        f"{quantities.large(model['parameters'])} parameters with {_SHOWN_VOCABULARY:,} tokens in the vocabulary and "
-        f"{_SHOWN_LABELS} labels; each further token adds {model['parameters_per_token']:,}.",
+        f"{quantities.large(model['parameters'])} parameters with {SHOWN_VOCABULARY:,} tokens in the vocabulary and "
+        f"{SHOWN_LABELS} labels; each further token adds {model['parameters_per_token']:,}.",
         style="dim",
     )
 
@@ -141,7 +136,9 @@ def print_trace(traced: dict[str, Any]) -> None:
 
 
 def _in_short(chosen: Preset, config: ModelConfig) -> dict[str, Any]:
-    parameters, with_one_more = (_num_parameters(config, size) for size in (_SHOWN_VOCABULARY, _SHOWN_VOCABULARY + 1))
+    parameters, with_one_more = (
+        num_parameters(with_sizes(config, size, SHOWN_LABELS)) for size in (SHOWN_VOCABULARY, SHOWN_VOCABULARY + 1)
+    )
     return {
         "name": chosen.name,
         "parameters": parameters,
@@ -149,19 +146,6 @@ def _in_short(chosen: Preset, config: ModelConfig) -> dict[str, Any]:
         "paper": chosen.paper,
         "use": chosen.use,
     }
-
-
-def _num_parameters(config: ModelConfig, vocab_size: int) -> int:
-    with torch.device("meta"):  # shapes without memory
-        model = build_model(_with_sizes(config, vocab_size))
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _with_sizes(config: ModelConfig, vocab_size: int) -> ModelConfig:
-    sizes: dict[str, Any] = {"vocab_size": vocab_size}
-    if hasattr(config, "num_outputs"):
-        sizes["num_outputs"] = _SHOWN_LABELS
-    return replace(config, **sizes)
 
 
 def _strings_under_fields(config_class: type[Config]) -> Iterator[tuple[str, str]]:

@@ -21,11 +21,12 @@ def models(
 ) -> None:
     """List the models, explain one, or show what it does to a text."""
     from wenmo.cli import model_pages as pages
+    from wenmo.models.registry import list_models
 
     if name is None and (trace is not None or overrides):
         raise InputError("--trace and -o need the name of a model, for example: wenmo models textcnn --trace 'not bad'")
     if name is None:
-        listed = pages.list_of_models()
+        listed = list_models()
         print_json(listed) if as_json else pages.print_models(listed)
     elif trace is None:
         described = pages.describe(name, overrides or ())

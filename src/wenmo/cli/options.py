@@ -46,6 +46,13 @@ TimeColumn = Annotated[
     typer.Option(metavar="NAME", help="Split by time: the latest rows are dev.", rich_help_panel=DATA),
 ]
 
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of a text file, such as big5; else found: UTF-8, UTF-16, GB18030.", rich_help_panel=DATA
+    ),
+]
+
 # ---- settings --------------------------------------------------------------------------------------------------------
 
 RecipeFile = Annotated[

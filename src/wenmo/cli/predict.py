@@ -20,6 +20,7 @@ def predict(
         float, typer.Option(metavar="P", help="Give no label where the probability is below this.")
     ] = 0.0,
     text_column: options.TextColumn = None,
+    encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
     runtime: options.Runtime = "auto",
@@ -37,10 +38,18 @@ def predict(
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
     if out is None and results().is_terminal and not as_json:
-        print_answers(loaded, texts, text_column=text_column, abstain=abstain)
+        print_answers(loaded, texts, text_column=text_column, encoding=encoding, abstain=abstain)
         return
     file_format = "jsonl" if out is None and as_json else ""
-    written = predict_file(loaded, texts, out or "-", text_column=text_column, file_format=file_format, abstain=abstain)
+    written = predict_file(
+        loaded,
+        texts,
+        out or "-",
+        text_column=text_column,
+        encoding=encoding,
+        file_format=file_format,
+        abstain=abstain,
+    )
     if out is not None:
         print_json(written) if as_json else print_message(f"{written['rows']:,} answers in {out}")
 
@@ -58,6 +67,7 @@ def embed(
     ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", metavar="", help="Scale each vector to length 1.")] = False,
     text_column: options.TextColumn = None,
+    encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
     runtime: options.Runtime = "auto",
@@ -68,7 +78,9 @@ def embed(
     from wenmo.inference.embedding import embed_file
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
-    written = embed_file(loaded, texts, out, pooling=pooling, normalize=normalize, text_column=text_column)
+    written = embed_file(
+        loaded, texts, out, pooling=pooling, normalize=normalize, text_column=text_column, encoding=encoding
+    )
     if as_json:
         print_json(written)
     else:
@@ -82,6 +94,7 @@ def evaluate(
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
+    encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
     runtime: options.Runtime = "auto",
@@ -97,6 +110,7 @@ def evaluate(
         text_column=text_column,
         label_column=label_column,
         label_separator=label_separator,
+        encoding=encoding,
         device=device,
         precision=precision or "float32",
         runtime=runtime,

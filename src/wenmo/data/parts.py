@@ -33,6 +33,7 @@ def check(
     label_column: str | None = None,
     label_separator: str | None = None,
     group_column: str | None = None,
+    encoding: str | None = None,
     tokenizer: Tokenizer | TokenizerConfig | None = None,
 ) -> CheckReport:
     """Read the parts of a data set and say what is odd about each of them and about all of them together.
@@ -44,6 +45,7 @@ def check(
         text_column: the column of the texts, if the reader does not find it; likewise ``label_column``.
         label_separator: what stands between several labels in one cell.
         group_column: rows with the same value belong together.
+        encoding: of text files, if the reader does not find it.
         tokenizer: counts the lengths; settings are trained on train; None: the ordinary ones.
 
     Raises:
@@ -58,6 +60,7 @@ def check(
             label_column=label_column,
             label_separator=label_separator,
             group_column=group_column,
+            encoding=encoding,
         )
         for name, source in parts.items()
     }

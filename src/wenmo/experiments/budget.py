@@ -69,8 +69,8 @@ def plan_network(recipe: Recipe, corpus: Corpus, seconds: float | None) -> Plan:
             break
         recipe = recipe.model_copy(update={"model": smaller})
         per_epoch = _seconds_of_an_epoch(recipe, corpus)
-    epochs = min(epochs, max(1.0, usable / per_epoch))
-    training = recipe.training.model_copy(update={"max_epochs": round(epochs, 2), "max_seconds": usable})
+    epochs = round(min(epochs, max(1.0, usable / per_epoch)), 1)
+    training = recipe.training.model_copy(update={"max_epochs": epochs, "max_seconds": usable})
     return Plan(recipe.model_copy(update={"training": training}), epochs, per_epoch * epochs)
 
 

@@ -132,16 +132,27 @@ class Comparison:
         repeats = self._seeds * (self._num_folds or 1)
         share = self._budget / (len(networks) * repeats) if self._budget and networks else None
         plans, impossible = {}, []
+        kept = self._kept_plans() if self._resume else {}
         for name, recipe in networks.items():
             try:
-                plans[name] = plan_network(recipe, corpus, share)
+                plans[name] = kept.get(name) or plan_network(recipe, corpus, share)
             except (InputError, JobError) as error:
                 impossible.append(Entry(name, _empty_row(name, recipe, f"models/{name}", 0) | {"failed": str(error)}))
                 self._watcher.row(impossible[-1].row)
         self._watcher.planned(
             [{"model": n, "epochs": plan.epochs, "seconds": plan.seconds * repeats} for n, plan in plans.items()]
         )
+        described = {
+            n: {"recipe": p.recipe.to_dict(), "epochs": p.epochs, "seconds": p.seconds} for n, p in plans.items()
+        }
+        write_json(self._out / "plan.json", described)
         return plans, impossible
+
+    def _kept_plans(self) -> dict[str, Plan]:
+        """What an interrupted comparison had planned: timed anew, it would come out a little different."""
+        place = self._out / "plan.json"
+        kept = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+        return {n: Plan(Recipe.from_dict(p["recipe"]), p["epochs"], p["seconds"]) for n, p in kept.items()}
 
     def _entry(self, name: str, plan: Plan, corpus: Corpus) -> Entry:
         recipe = plan.recipe

@@ -40,7 +40,7 @@ class LinearConfig(ModelConfig):
     normalize: bool = True
     """Each text's counts are divided by their Euclidean norm."""
     regularization: float = 0.0
-    """``C`` of the solver: the larger, the closer to the training data. 0: chosen by cross-validation on train."""
+    """``C`` of the solver: the larger, the closer to the training data. 0: the best on dev."""
     interpolation: float = 0.25
     """Wang and Manning's beta: how much of the ratios' scaling stays in the weights of ``naive-bayes-svm``."""
 

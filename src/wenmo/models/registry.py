@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -11,6 +11,7 @@ from torch import nn
 
 from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
+from wenmo.models.shapes import shapes_only
 
 ENTRY_POINT_GROUP = "wenmo.models"
 """Third parties declare entry points in this group; each names a `Preset`."""
@@ -38,6 +39,10 @@ class Preset:
         """Import the class of the settings."""
         loaded: type[ModelConfig] = getattr(importlib.import_module(self.module), self.config_class)
         return loaded
+
+    def default_config(self) -> ModelConfig:
+        """The settings with the values of this preset."""
+        return self.load_config_class().from_dict(self.values)
 
     @property
     def model_type(self) -> str:
@@ -142,9 +147,36 @@ def build_model(config: ModelConfig) -> nn.Module:
     return _by_model_type(config.model_type).load_model_class()(config)
 
 
-def list_models() -> list[dict[str, str]]:
-    """Name, paper and use of every model."""
-    return [{"name": p.name, "paper": p.paper, "use": p.use} for p in presets().values()]
+def list_models(vocab_size: int = 10_000, num_labels: int = 2) -> list[dict[str, Any]]:
+    """Name, parameters, paper and use of every model.
+
+    Args:
+        vocab_size: with which the parameters are counted.
+        num_labels: the same for models whose size follows the labels.
+    """
+    return [
+        {
+            "name": each.name,
+            "parameters": num_parameters(with_sizes(each.default_config(), vocab_size, num_labels)),
+            "paper": each.paper,
+            "use": each.use,
+        }
+        for each in presets().values()
+    ]
+
+
+def with_sizes(config: ModelConfig, vocab_size: int, num_labels: int) -> ModelConfig:
+    """The settings with the sizes that only the data can tell."""
+    sizes: dict[str, Any] = {"vocab_size": vocab_size}
+    if hasattr(config, "num_outputs"):
+        sizes["num_outputs"] = num_labels
+    return replace(config, **sizes)
+
+
+def num_parameters(config: ModelConfig) -> int:
+    """Parameters of the extractor of these settings, which is not built for it."""
+    with shapes_only():
+        return sum(parameter.numel() for parameter in build_model(config).parameters())
 
 
 def _by_model_type(model_type: object) -> Preset:

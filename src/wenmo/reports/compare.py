@@ -71,6 +71,7 @@ def compare(
     label_separator: str | None = None,
     group_column: str | None = None,
     time_column: str | None = None,
+    encoding: str | None = None,
     resume: bool = False,
     device: str = "",
     watcher: Watcher | None = None,
@@ -101,6 +102,7 @@ def compare(
             "label_separator": label_separator,
             "group_column": group_column,
             "time_column": time_column,
+            "encoding": encoding,
         },
         "training": {"seed": seed},
     }

@@ -12,7 +12,7 @@ from wenmo.data.rows import Row
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
 from wenmo.models.config import ModelConfig
-from wenmo.models.registry import build_model
+from wenmo.models.registry import build_model, with_sizes
 from wenmo.tasks.classification import Classification, find_labels
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
@@ -45,7 +45,8 @@ def build_task(
         InputError: the word vectors do not fit the model.
     """
     vectors = _read_vectors(recipe, tokenizer)
-    config = replace(recipe.model, **_sizes(recipe, tokenizer, vectors))
+    config = with_sizes(recipe.model, tokenizer.vocab_size, len(recipe.task.labels))
+    config = replace(config, **_sizes_of_vectors(recipe, vectors))
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
     recipe = recipe.model_copy(update={"model": config, "data": data})
     task = Classification(build_model(config), config, recipe.task)
@@ -62,11 +63,9 @@ def build_task(
     return recipe, task, coverage
 
 
-def _sizes(recipe: Recipe, tokenizer: Tokenizer, vectors: WordVectors | None) -> dict[str, Any]:
-    """The fields of the model that only the data can tell."""
-    sizes: dict[str, Any] = {"vocab_size": tokenizer.vocab_size}
-    if hasattr(recipe.model, "num_outputs"):
-        sizes["num_outputs"] = len(recipe.task.labels)
+def _sizes_of_vectors(recipe: Recipe, vectors: WordVectors | None) -> dict[str, Any]:
+    """The fields of the model that follow the word vectors."""
+    sizes: dict[str, Any] = {}
     if vectors is not None:
         width, asked = vectors.matrix.shape[1], getattr(recipe.model, "embedding_size", 0)
         if asked not in (width, _default(recipe.model, "embedding_size")):

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,13 +12,15 @@ from wenmo.data.check import look_like_measurements
 from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.data.splits import split_rows
-from wenmo.data.store import TokenStore
+from wenmo.data.store import TokenStore, TokenStoreWriter
 from wenmo.errors import InputError
 from wenmo.tasks.classification import ClassificationConfig, find_labels, label_ids
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.recipe import DataSettings
 
 _ENCODED_AT_ONCE = 4096
+_CHARACTERS_IN_MEMORY = 100_000_000
+"""Of a part; the ids of more are kept in a file."""
 
 
 @dataclass
@@ -66,11 +69,26 @@ def read_corpus(data: DataSettings) -> Corpus:
     return corpus
 
 
-def encode(rows: Sequence[Row], tokenizer: Tokenizer, task: ClassificationConfig, max_length: int) -> TokenStore:
-    """Rows as ids of tokens and labels; texts over ``max_length`` tokens (0: no limit) are cut behind it."""
-    limit = max_length or None
-    ids = [text_ids[:limit] for text_ids in _encoded(rows, tokenizer)]
-    return TokenStore.from_rows(input_ids=ids, labels=label_ids(rows, task))
+def encode(
+    rows: Sequence[Row],
+    tokenizer: Tokenizer,
+    task: ClassificationConfig,
+    max_length: int,
+    place: Path | None = None,
+) -> TokenStore:
+    """Rows as ids of tokens and labels; texts over ``max_length`` tokens (0: no limit) are cut behind it.
+
+    A store of many characters goes to the file ``place``, where one is named, and is mapped into memory.
+    """
+    labels = label_ids(rows, task)
+    ids = (text_ids[: max_length or None] for text_ids in _encoded(rows, tokenizer))
+    if place is None or sum(len(row.text) for row in rows) < _CHARACTERS_IN_MEMORY:
+        return TokenStore.from_rows(input_ids=list(ids), labels=labels)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with TokenStoreWriter(place, {"input_ids": np.int32, "labels": np.int32}) as writer:
+        for text_ids, text_labels in zip(ids, labels, strict=True):
+            writer.append({"input_ids": text_ids, "labels": text_labels})
+    return TokenStore.open(place)
 
 
 def count_cut(store: TokenStore, max_length: int) -> int:
@@ -92,6 +110,7 @@ def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
         group_column=data.group_column or None,
         time_column=data.time_column or None,
         label_separator=data.label_separator or None,
+        encoding=data.encoding or None,
     )
     notes += found.notes
     if found.dropped:

@@ -4,6 +4,7 @@ A recipe is read from TOML, overridden by what stands on the command line, and s
 a saved recipe again gives the same model. Its parts are the very dataclasses that models and tasks take.
 """
 
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -52,20 +53,31 @@ class DataSettings(_Settings):
     """Where the texts come from and how they become batches."""
 
     train: str = ""
+    """The texts to learn from: a file, a folder, a name."""
     dev: str = ""
-    """Empty: a share of train."""
+    """The texts to choose by; empty: a share of train."""
     test: str = ""
+    """The texts to score at the end; empty: a share of train, if ``test_share`` says so."""
     text_column: str = ""
+    """Empty: found by its name."""
     text_b_column: str = ""
+    """The second text of a pair; empty: found by its name."""
     label_column: str = ""
+    """Empty: found by its name."""
     label_separator: str = ""
+    """What stands between several labels in one cell."""
     group_column: str = ""
     """Rows of one group stay on one side of a split."""
     time_column: str = ""
     """Dev and test are the latest rows."""
+    encoding: str = ""
+    """Of text files; empty: found, see `data/encoding.py`."""
     dev_share: float = 0.1
+    """Of the rows of train, where ``dev`` names no file."""
     test_share: float = 0.0
+    """Of the rows of train, where ``test`` names no file."""
     split_seed: int = 0
+    """Another seed gives other shares and folds."""
     tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer), PlainSerializer(_config_to_dict)] = (
         TokenizerConfig()
     )
@@ -82,26 +94,32 @@ class TrainingSettings(_Settings):
 
     optimizer: Literal["adamw", "adam", "adadelta", "sgd"] = "adamw"
     learning_rate: float = 1e-3
+    """At its highest: behind the warm-up, before the decay."""
     weight_decay: float = 0.0
+    """AdamW shrinks the weights by it; the others add it to the gradient."""
     beta1: float = 0.9
     """Of Adam; the momentum of SGD."""
     beta2: float = 0.999
+    """Of Adam."""
     rho: float = 0.95
     """Of Adadelta."""
     epsilon: float = 1e-8
+    """Of Adam and Adadelta."""
     lazy_rows: bool = True
     """Word vectors that a batch does not touch are left alone. Exact for Adadelta and for SGD without momentum and
     decay; for Adam it is the rule of `torch.optim.SparseAdam`. One process only."""
     schedule: Literal["constant", "linear", "cosine", "noam"] = "constant"
     """How the rate falls after the warm-up: not, to 0 linearly or along a cosine, or with the root of the step."""
     warmup_steps: int = 0
+    """Updates over which the rate rises from 0."""
     batch_size: int | None = None
-    """Texts of a batch."""
+    """Texts of a batch; 50 where neither is set."""
     batch_tokens: int | None = None
     """Tokens of a batch, padding included; instead of ``batch_size``."""
     accumulation_steps: int = 1
     """Batches of an update."""
     max_epochs: float = 20
+    """Passes over the texts; a half is half a pass."""
     max_steps: int = 0
     """Updates; 0: as many as ``max_epochs`` take."""
     max_seconds: float = 0.0
@@ -111,6 +129,7 @@ class TrainingSettings(_Settings):
     max_grad_value: float = 0.0
     """Every partial derivative is cut to plus or minus this; 0: not at all."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the arithmetic; the weights are float32."""
     eval_steps: int = 0
     """Updates between two looks at dev; 0: an epoch."""
     save_steps: int = 0
@@ -118,9 +137,11 @@ class TrainingSettings(_Settings):
     patience: int = 3
     """Looks at dev without a better one after which training stops; 0: never."""
     seed: int = 0
+    """Of first weights, order and dropout."""
     deterministic: bool = False
     """Refuse operations whose result may differ from run to run."""
     tensorboard: bool = False
+    """Write events for TensorBoard beside the model."""
 
     @model_validator(mode="before")
     @classmethod
@@ -269,5 +290,17 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"]) or "recipe"
         message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            problems.append(f"{field}: there is no such field{_nearest_field(item['loc'])}")
+            continue
         problems.append(f"{field}: {message}" + (f" (got {item['input']!r})" if item["type"] != "value_error" else ""))
     return "; ".join(problems)
+
+
+def _nearest_field(path: tuple[int | str, ...]) -> str:
+    """What may have been meant by the last name of a path that leads nowhere."""
+    settings: type[BaseModel] | None = Recipe
+    for name in path[:-1]:
+        settings = {"data": DataSettings, "training": TrainingSettings}.get(str(name))
+    nearest = difflib.get_close_matches(str(path[-1]), settings.model_fields, n=1) if settings else []
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

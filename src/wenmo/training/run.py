@@ -1,5 +1,6 @@
 """From a recipe to a model folder."""
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ def train(
     label_separator: str | None = None,
     group_column: str | None = None,
     time_column: str | None = None,
+    encoding: str | None = None,
     precision: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
@@ -114,6 +116,7 @@ def train(
             "label_separator": label_separator,
             "group_column": group_column,
             "time_column": time_column,
+            "encoding": encoding,
         },
         "training": {"seed": seed, "precision": precision},
     }
@@ -170,8 +173,9 @@ def _run(
     recipe = with_labels(recipe, corpus, before)
     texts = (row.text for row in corpus.train)
     tokenizer = before.tokenizer if before else Tokenizer.train(texts, recipe.data.tokenizer)
+    place = out / "stores"
     stores = {
-        name: encode(rows, tokenizer, recipe.task, recipe.data.max_length)
+        name: encode(rows, tokenizer, recipe.task, recipe.data.max_length, place / f"{name}-{world.rank}.arrow")
         for name, rows in (("train", corpus.train), ("dev", corpus.dev), ("test", corpus.test))
         if rows
     }
@@ -271,6 +275,7 @@ def _save(
     save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card))
     (out / "run.toml").unlink(missing_ok=True)
     remove_checkpoints(out)
+    shutil.rmtree(out / "stores", ignore_errors=True)
 
 
 def _finished(out: Path) -> TrainingResult:
