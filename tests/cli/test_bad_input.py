@@ -74,6 +74,35 @@ def test_gb18030_is_read_with_a_note(wenmo, tiny, tmp_path):
     assert "read as GB18030" in answer.stderr
 
 
+def test_an_encoding_that_is_not_found_can_be_named_to_every_verb(wenmo, tmp_path):
+    data, answers = tmp_path / "data.tsv", tmp_path / "answers.tsv"
+    rows = "".join(
+        f"{'好' if i % 2 else '差'}\t第{i}次入住，房間{'很乾淨' if i % 2 else '太吵了'}\n" for i in range(60)
+    )
+    data.write_bytes((HEADER + rows).encode("big5"))
+    for call in (
+        ["check", data],
+        ["train", data, "--model", "nbsvm", "--out", tmp_path / "model"],
+        ["evaluate", tmp_path / "model", data],
+        ["predict", tmp_path / "model", data, "--out", answers],
+        ["embed", tmp_path / "model", data, "--out", tmp_path / "vectors.npy"],
+    ):
+        answer = wenmo(*call, "--encoding", "big5")
+        assert answer.code == 0, answer.stderr
+        assert "GB18030" not in answer.stdout + answer.stderr
+    labels = [line.partition("\t")[0] for line in answers.read_text(encoding="utf-8").splitlines()]
+    assert labels == ["label", *["差", "好"] * 30]
+
+
+def test_the_second_text_of_a_pair_is_not_left_out_in_silence(wenmo, tmp_path):
+    data = tmp_path / "data.tsv"
+    rows = "".join(f"{'pos' if i % 2 else 'neg'}\tquestion {i}\tanswer {i}\n" for i in range(60))
+    data.write_text("label\ttext_a\ttext_b\n" + rows, encoding="utf-8")
+    answer = wenmo("train", data, "--model", "nbsvm", "--out", tmp_path / "out")
+    assert answer.code == 0
+    assert "the first text of a pair alone, not the column 'text_b'" in answer.stderr
+
+
 def test_rows_without_text_or_label_are_counted_and_named(wenmo, tiny, tmp_path):
     data = tmp_path / "data.tsv"
     data.write_text(HEADER + good_rows() + "\tno label\npos\t\n", encoding="utf-8")

@@ -16,7 +16,9 @@ from wenmo.inference.predictor import Prediction, Predictor, TextCounts
 _WIDEST_LABEL = 24
 
 
-def print_answers(model: Predictor, source: str, *, text_column: str | None, encoding: str | None, abstain: float) -> None:
+def print_answers(
+    model: Predictor, source: str, *, text_column: str | None, encoding: str | None = None, abstain: float
+) -> None:
     """Answer every text of a source; a person at the keyboard gets each answer at once.
 
     Raises:

@@ -113,6 +113,9 @@ def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
         encoding=data.encoding or None,
     )
     notes += found.notes
+    if "text_b" in found.columns:
+        column = found.columns["text_b"]
+        notes.append(f"{source}: the models read the first text of a pair alone, not the column {column!r}")
     if found.dropped:
         first = found.dropped[0]
         notes.append(f"{source}: {len(found.dropped)} rows were left out; the first is {first.source}: {first.reason}")
