@@ -116,6 +116,12 @@ def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
     if "text_b" in found.columns:
         column = found.columns["text_b"]
         notes.append(f"{source}: the models read the first text of a pair alone, not the column {column!r}")
+    pair = next((row for row in found.rows if row.text_b is not None), None)
+    if pair is not None:
+        raise InputError(
+            f"{pair.source}: the rows are pairs of texts, and the models here read one; "
+            "join the two in one column, or name one of them with --text-column"
+        )
     if found.dropped:
         first = found.dropped[0]
         notes.append(f"{source}: {len(found.dropped)} rows were left out; the first is {first.source}: {first.reason}")
