@@ -51,3 +51,11 @@ def test_binary_counts_do_not_see_repetition(
     model = tiny("nbsvm")
     once, often = model(batch_of([[3, 4]])), model(batch_of([[4, 3, 3, 4, 3]]))
     torch.testing.assert_close(once.pooler_output, often.pooler_output, rtol=0, atol=1e-12)
+
+
+def test_unknown_n_grams_add_nothing_and_leave_the_norm_alone(
+    tiny: Callable[..., nn.Module], batch_of: Callable[..., TokenBatch]
+) -> None:
+    model = tiny("tfidf")
+    known, mixed = model(batch_of([[3, 4]])), model(batch_of([[1, 3, 1, 4, 1]]))
+    torch.testing.assert_close(known.pooler_output, mixed.pooler_output, rtol=0, atol=1e-12)

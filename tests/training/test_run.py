@@ -150,6 +150,7 @@ def test_two_processes_make_the_updates_of_one(reviews: Path, small: list[str], 
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("use it") == 1, "every process told the result"
     one, two = (load_folder(tmp_path / name).task.state_dict() for name in ("one", "two"))
     for name, weight in one.items():
         torch.testing.assert_close(weight, two[name], rtol=0, atol=1e-5)  # float32, another order of sums

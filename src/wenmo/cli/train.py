@@ -43,6 +43,7 @@ def train(
     """Train one model on labelled texts and save its folder."""
     from wenmo.cli.progress import training_progress
     from wenmo.cli.summaries import print_training
+    from wenmo.training.distribution import is_first_process
 
     with training_progress(model or "training") as progress:
         result = wenmo.train(
@@ -67,6 +68,8 @@ def train(
             precision=precision,
             observers=[progress],
         )
+    if not is_first_process():
+        return
     if as_json:
         print_json(result.to_dict())
     else:

@@ -11,6 +11,8 @@ Channels = Literal["rand", "static", "non-static", "multichannel"]
 two tables from the same given vectors, one fixed and one trained."""
 
 PADDING_ID = 0
+UNKNOWN_ID = 1
+"""What a tokenizer gives for a token that is not in its vocabulary."""
 
 
 class WordEmbeddings(nn.Module):

@@ -4,7 +4,8 @@
 2.3: binary counts, scaled by the log-count ratio of naive Bayes, under a linear support vector machine. In both the
 answer is linear in the n-grams of the text, so both are this one model; how the weights are found is not its concern.
 
-The input are the ids of the text's n-grams, repeated as often as they occur, in any order.
+The input are the ids of the text's n-grams, repeated as often as they occur, in any order. Unknown n-grams are left
+out: how many of them a text holds would drown what it says.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 from wenmo.features import Features, TokenBatch
 from wenmo.models.config import ModelConfig
-from wenmo.models.embeddings import PADDING_ID
+from wenmo.models.embeddings import PADDING_ID, UNKNOWN_ID
 from wenmo.models.tracing import note
 
 
@@ -92,8 +93,8 @@ class Linear(nn.Module):
         return Features(last_hidden_state=contributions, pooler_output=scores)
 
     def values(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """``(batch, length)``: the value of each n-gram where it occurs first, else 0."""
-        ids = input_ids.masked_fill(attention_mask == 0, -1)
+        """``(batch, length)``: the value of each known n-gram where it occurs first, else 0."""
+        ids = input_ids.masked_fill((attention_mask == 0) | (input_ids == UNKNOWN_ID), -1)
         ordered, order = ids.sort(dim=1, stable=True)  # (batch, length)
         first = F.pad(ordered[:, 1:] != ordered[:, :-1], (1, 0), value=True)
         run = first.cumsum(dim=1) - 1  # (batch, length): which distinct id this is

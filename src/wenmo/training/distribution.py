@@ -62,6 +62,11 @@ def joined_world(device: torch.device) -> Iterator[World]:
             dist.destroy_process_group()
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for all that torchrun started; true where there is no torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def choose_device(name: str = "") -> torch.device:
     """The device of this process: the one named, else its own GPU, else the CPU.
 

@@ -113,7 +113,7 @@ class TrainingSettings(_Settings):
     warmup_steps: int = 0
     """Updates over which the rate rises from 0."""
     batch_size: int | None = None
-    """Texts of a batch; 50 where neither is set."""
+    """Texts of a batch, in each process; 50 where neither is set."""
     batch_tokens: int | None = None
     """Tokens of a batch, padding included; instead of ``batch_size``."""
     accumulation_steps: int = 1
