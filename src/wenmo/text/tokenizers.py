@@ -52,6 +52,7 @@ class TokenizerConfig:
     """words, characters, rjieba, jieba, kim, whitespace, or a registered name; auto: characters if over half of the
     letters are Han, else words."""
     lowercase: bool = True
+    """Capitals to small letters."""
     fold_width: bool = True
     """Full-width characters to half-width ones."""
     chinese_conversion: str = ""

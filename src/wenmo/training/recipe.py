@@ -71,7 +71,7 @@ class DataSettings(_Settings):
     time_column: str = ""
     """Dev and test are the latest rows."""
     encoding: str = ""
-    """Of text files; empty: found, see `data/encoding.py`."""
+    """Of text files, such as big5; empty: found."""
     dev_share: float = 0.1
     """Of the rows of train, where ``dev`` names no file."""
     test_share: float = 0.0
@@ -299,8 +299,7 @@ def _explain(error: ValidationError) -> str:
 
 def _nearest_field(path: tuple[int | str, ...]) -> str:
     """What may have been meant by the last name of a path that leads nowhere."""
-    settings: type[BaseModel] | None = Recipe
-    for name in path[:-1]:
-        settings = {"data": DataSettings, "training": TrainingSettings}.get(str(name))
+    rooms: dict[str, type[BaseModel]] = {"": Recipe, "data": DataSettings, "training": TrainingSettings}
+    settings = rooms.get(".".join(str(name) for name in path[:-1]))
     nearest = difflib.get_close_matches(str(path[-1]), settings.model_fields, n=1) if settings else []
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

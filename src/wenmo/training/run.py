@@ -205,8 +205,8 @@ def _run(
     measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}
     notes = [*corpus.notes, *([coverage.as_sentence()] if coverage else [])]
     if num_cut := count_cut(stores["train"], recipe.data.max_length):
-        texts = "text is" if num_cut == 1 else "texts are"
-        notes.append(f"{num_cut:,} training {texts} cut behind {recipe.data.max_length:,} tokens (data.max_length)")
+        subject = "text is" if num_cut == 1 else "texts are"
+        notes.append(f"{num_cut:,} training {subject} cut behind {recipe.data.max_length:,} tokens (data.max_length)")
     result = TrainingResult(
         model=out,
         task=recipe.task.task,
