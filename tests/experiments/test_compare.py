@@ -98,6 +98,50 @@ def test_folds_use_every_row_once_and_the_winner_is_trained_on_all(reviews: Path
     assert result.winner.is_dir() and result.values["settings"]["folds"] == 3
 
 
+def test_a_label_of_one_text_and_several_seeds_do_not_stop_cross_validation(reviews: Path, tmp_path: Path) -> None:
+    with reviews.open("a", encoding="utf-8") as file:
+        file.write("odd\t就这样\n")
+    overrides = [*SMALL, "training.max_epochs=1", "task.metric=macro_f1"]
+    result = compare(reviews, models=["bag"], out=tmp_path / "cmp", overrides=overrides, folds=2, seeds=2)
+    rows = {row["model"]: row for row in result.values["rows"]}
+    assert [rows[name]["failed"] for name in rows] == [None] * 3
+    assert len(rows["bag"]["values"]) == 4 and len(rows["tfidf"]["values"]) == 2
+    assert rows["bag"]["value"] == pytest.approx(sum(rows["bag"]["values"]) / 4)
+    assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 1 for row in rows.values())
+    assert all(row["paired_p"] is None or 0 < row["paired_p"] <= 1 for row in rows.values())
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(reviews: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    with pytest.raises(InputError, match="newer than those they test on"):
+        compare(reviews, out=tmp_path / "cmp", overrides=SMALL, folds=2, time_column="year", watcher=notes)
+    with pytest.raises(InputError, match="no dev texts to choose by"):
+        compare(reviews, out=tmp_path / "cmp", overrides=[*SMALL, "data.dev_share=0"], watcher=notes)
+    assert not notes.rows
+
+
+def test_a_recipe_says_how_much_is_test_and_vectors_are_for_the_models_that_take_them(
+    reviews: Path, tmp_path: Path
+) -> None:
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("吵 1 0\n脏 0 1\n", encoding="utf-8")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"[data]\ntest_share = 0.25\nvectors = '{vectors}'\n", encoding="utf-8")
+    small = [override for override in SMALL if "embedding_size" not in override]
+    result = compare(reviews, models=["bag"], out=tmp_path / "cmp", recipe=recipe, overrides=small)
+    assert result.values["data"]["sizes"]["test"] == 60
+    assert [row["failed"] for row in result.values["rows"]] == [None] * 3
+
+
+def test_a_comparison_is_not_resumed_on_other_texts(reviews: Path, tmp_path: Path) -> None:
+    compare(reviews, models=["bag"], out=tmp_path / "cmp", overrides=SMALL)
+    (tmp_path / "cmp" / "comparison.json").unlink()  # as if it had been stopped
+    with reviews.open("a", encoding="utf-8") as file:
+        file.write("good\t推荐\n")
+    with pytest.raises(InputError, match="models of other texts"):
+        compare(reviews, models=["bag"], out=tmp_path / "cmp", overrides=SMALL, resume=True)
+
+
 def test_a_budget_makes_epochs_fewer_and_a_size_limit_keeps_large_models_from_winning(
     reviews: Path, tmp_path: Path
 ) -> None:

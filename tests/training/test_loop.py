@@ -2,18 +2,22 @@
 
 import json
 import math
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from wenmo.data.batching import BatchOrder
 from wenmo.data.store import TokenStore
 from wenmo.errors import JobError
 from wenmo.folder import weights_digest
 from wenmo.models.textcnn import TextCnn, TextCnnConfig
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.training.checkpointing import load_checkpoint
+from wenmo.training.corpus import read_corpus
 from wenmo.training.loop import Loop
 from wenmo.training.progress import Silent
 from wenmo.training.recipe import Recipe, TrainingSettings
@@ -104,6 +108,49 @@ def test_a_killed_run_goes_on_to_the_very_weights_of_one_that_was_not(
     assert not (resumed / "checkpoints").exists() and result.steps == records[0][-1]["step"]
 
 
+class InterruptAt(Silent):
+    """Presses Ctrl-C behind a given step."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def stepped(self, step: int, loss: float) -> None:
+        if step == self._step:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("step", [14, 28])  # inside an epoch of 14 updates, and at the end of one
+def test_a_run_that_was_interrupted_is_not_taken_for_finished(step: int, small_recipe: Recipe, tmp_path: Path) -> None:
+    rows = len(read_corpus(small_recipe.data).train)
+    assert math.ceil(rows / 20) == 14
+    run(small_recipe, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt, match=f"stopped at step {step}"):
+        run(small_recipe, tmp_path / "stopped", observers=[InterruptAt(step)])
+    result = run(small_recipe, tmp_path / "stopped", resume=True)
+    assert result.steps == 4 * 14
+    weights = [weights_digest(tmp_path / name / "model.safetensors") for name in ("whole", "stopped")]
+    assert weights[0] == weights[1]
+
+
+def test_a_resumed_run_ends_where_it_would_have_though_epochs_differ_in_their_batches(
+    small_recipe: Recipe, tmp_path: Path
+) -> None:
+    tokens = {"batch_tokens": 60, "batch_size": None, "schedule": "linear", "save_steps": 1}
+    training = small_recipe.training.model_copy(update=tokens)
+    data = small_recipe.data.model_copy(update={"bucket": 2})
+    recipe = small_recipe.model_copy(update={"training": training, "data": data})
+    lengths = np.array([len(row.text.split()) for row in read_corpus(data).train])
+    order = BatchOrder(batch_tokens=60, bucket=2)
+    batches = [len(order.epoch(lengths, epoch)) for epoch in range(4)]
+    killed_in = next(epoch for epoch in range(1, 4) if batches[epoch] != batches[0])
+    run(recipe, tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="killed"):
+        run(recipe, tmp_path / "killed", observers=[StopAt(sum(batches[:killed_in]) + 5)])
+    run(recipe, tmp_path / "killed", resume=True)
+    weights = [weights_digest(tmp_path / name / "model.safetensors") for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(small_recipe: Recipe, tmp_path: Path) -> None:
     def digest(name: str, seed: int) -> str:
         training = small_recipe.training.model_copy(update={"seed": seed})
@@ -163,5 +210,5 @@ def test_bfloat16_learns_too(tmp_path: Path) -> None:
 def test_deterministic_training_runs(small_recipe: Recipe, tmp_path: Path) -> None:
     training = small_recipe.training.model_copy(update={"deterministic": True, "max_steps": 3})
     result = run(small_recipe.model_copy(update={"training": training}), tmp_path / "model")
-    torch.use_deterministic_algorithms(False)
     assert result.steps == 3
+    assert not torch.are_deterministic_algorithms_enabled(), "the caller's switch was left turned"

@@ -43,6 +43,10 @@ def test_the_tokenizer_may_be_named_by_its_segmenter_alone() -> None:
         (["data.tokenizer.lower=true"], "no field 'lower'"),
         (["model.pooling=median"], "pooling"),
         (["task.dropout_prob=2"], "dropout_prob"),
+        (["training.accumulation_steps=0"], "training.accumulation_steps: .* greater than or equal to 1"),
+        (["training.max_epochs=-1"], "training.max_epochs: .* greater than 0"),
+        (["data.dev_share=1"], "data.dev_share: .* less than 1"),
+        (["data.max_length=-5"], "data.max_length"),
         (["nonsense"], "write path.to.field=value"),
     ],
 )
@@ -63,3 +67,19 @@ def test_a_file_about_one_model_does_not_hold_for_another(tmp_path: Path) -> Non
     file.write_text('[model]\nmodel_type = "textcnn"\nnum_filters = 7\n[training]\nseed = 3\n')
     recipe = Recipe.build(model="bag", file=file)
     assert recipe.model.model_type == "bag" and recipe.training.seed == 3
+
+
+def test_a_file_may_name_its_model_beside_the_call(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('[model]\nname = "textcnn"\nnum_filters = 7\n[training]\nseed = 3\n')
+    same, other = Recipe.build(model="textcnn", file=file), Recipe.build(model="bag", file=file)
+    assert same.model.num_filters == 7 and same.training.seed == 3  # type: ignore[attr-defined]
+    assert other.model.model_type == "bag" and other.training.seed == 3
+
+
+def test_a_file_wins_over_what_is_below_it(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text("[data]\ntest_share = 0.3\n")
+    below = {"data": {"test_share": 0.1, "dev_share": 0.2}}
+    recipe = Recipe.build(model="textcnn", below=below, file=file)
+    assert (recipe.data.test_share, recipe.data.dev_share) == (0.3, 0.2)

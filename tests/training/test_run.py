@@ -108,6 +108,51 @@ def test_a_run_goes_on_from_a_model_with_new_labels_and_says_what_was_forgotten(
         train(new, start=tmp_path / "old", out=tmp_path / "x", model="bag")
 
 
+def test_what_holds_for_a_run_that_goes_on(reviews: Path, small: list[str], tmp_path: Path) -> None:
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("fine 1 0 0 0\nbad -1 0 0 0\n")
+    narrow = [override for override in small if "embedding_size" not in override]
+    train(reviews, model="textcnn", out=tmp_path / "old", overrides=narrow, vectors=vectors)
+    file = tmp_path / "recipe.toml"
+    file.write_text("[training]\nlearning_rate = 0.005\nmax_steps = 2\n")
+    train(reviews, start=tmp_path / "old", recipe=file, out=tmp_path / "next")
+    recipe = load_folder(tmp_path / "next").recipe
+    assert recipe["training"]["learning_rate"] == 0.005, "the file was not listened to"
+    assert recipe["training"]["batch_size"] == 20, "the model's own recipe was not listened to"
+    assert recipe["model"]["channels"] == "non-static"
+    assert f"--from {tmp_path / 'old'}" in (tmp_path / "next" / "README.md").read_text()
+    train(start=tmp_path / "old", recipe=tmp_path / "next" / "recipe.toml", out=tmp_path / "again")
+    weights = [weights_digest(tmp_path / name / "model.safetensors") for name in ("next", "again")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.num_filters=5", "the sizes of the model"),
+        ("data.tokenizer=characters", "the tokenizer is the model's own"),
+        ("data.vectors=vectors.txt", "the word vectors are the model's own"),
+    ],
+)
+def test_a_run_that_goes_on_refuses_to_be_another_model(
+    override: str, message: str, reviews: Path, small: list[str], tmp_path: Path
+) -> None:
+    train(reviews, model="textcnn", out=tmp_path / "old", overrides=[*small, "training.max_steps=1"])
+    with pytest.raises(InputError, match=message):
+        train(reviews, start=tmp_path / "old", out=tmp_path / "next", overrides=[override])
+
+
+def test_old_data_that_have_changed_say_nothing_of_what_was_forgotten(
+    reviews: Path, small: list[str], tmp_path: Path
+) -> None:
+    train(reviews, model="textcnn", out=tmp_path / "old", overrides=small)
+    with reviews.open("a", encoding="utf-8") as file:
+        file.writelines(f"mixed\tso so {i}\n" for i in range(40))
+    result = train(reviews, start=tmp_path / "old", out=tmp_path / "next", overrides=["training.max_steps=1"])
+    assert load_folder(tmp_path / "next").task.config.labels == ("bad", "good", "mixed")
+    assert result.forgotten is None
+
+
 def test_going_on_without_an_update_keeps_the_known_rows_of_the_head(
     reviews: Path, small: list[str], tmp_path: Path
 ) -> None:
@@ -203,3 +248,18 @@ def test_pairs_are_refused_and_never_halved_in_silence(tmp_path: Path) -> None:
     pairs.write_text("label\ttext_a\ttext_b\n" + "".join(f"{'ab'[i % 2]}\tone {i}\ttwo {i}\n" for i in range(30)))
     with pytest.raises(InputError, match=r"pairs\.tsv:2: the rows are pairs of texts"):
         train(pairs, model="bag", out=tmp_path / "m")
+
+
+def test_a_recipe_finds_its_data_below_the_folder_of_data_sets(
+    reviews: Path, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sets" / "films").mkdir(parents=True)
+    reviews.rename(tmp_path / "sets" / "films" / "train.tsv")
+    (tmp_path / "sets" / "vectors.txt").write_text("fine 1 0\nbad -1 0\n")
+    monkeypatch.setenv("WENMO_DATA", str(tmp_path / "sets"))
+    overrides = [override for override in small if "embedding_size" not in override]
+    result = train("films/train.tsv", model="textcnn", out=tmp_path / "m", overrides=overrides, vectors="vectors.txt")
+    assert result.dev["accuracy"]["value"] > 0.8
+    monkeypatch.delenv("WENMO_DATA")
+    with pytest.raises(InputError, match=r"films/train\.tsv does not exist"):
+        train("films/train.tsv", model="textcnn", out=tmp_path / "n", overrides=overrides)

@@ -89,10 +89,9 @@ def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
         loop.run()
         loop.settings = settings.model_copy(update={"max_steps": 1 + _PROBE_UPDATES})
         begun = time.monotonic()
-        steps = loop.run().step - 1
-        elapsed = time.monotonic() - begun
-    texts_per_update = max(1.0, len(rows) / (steps + 1))
-    return elapsed / max(1, steps) * len(corpus.train) / texts_per_update
+        loop.run()
+        per_update = (time.monotonic() - begun) / _PROBE_UPDATES
+    return per_update * loop.updates_of_an_epoch() * len(corpus.train) / len(rows)
 
 
 def _smaller(config: ModelConfig) -> ModelConfig | None:

@@ -4,10 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _WORTH_SAYING = 1.2
-"""Times faster, or smaller."""
-
-
-_WORTH_SAYING = 1.2
 """A model that is less than a fifth faster or smaller is no other choice: so much two measurements differ."""
 
 

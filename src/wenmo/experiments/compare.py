@@ -10,31 +10,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from wenmo.data.rows import Row
 from wenmo.data.splits import folds as make_folds
+from wenmo.data.splits import split_rows
 from wenmo.errors import InputError, JobError
 from wenmo.experiments.budget import Plan, parse_bytes, parse_seconds, plan_network
 from wenmo.experiments.choosing import choose, sentences
+from wenmo.experiments.judging import Judged, hardest_errors, judge, score_test, write_down_test
 from wenmo.experiments.measuring import machine, measure_speed
-from wenmo.folder import folder_bytes, load_folder, save_folder, wenmo_version, write_json
+from wenmo.folder import folder_bytes, wenmo_version, write_json
 from wenmo.inference.predictor import load
-from wenmo.tasks.classification import Classification, find_labels
-from wenmo.tasks.metrics import confusion_matrix, mcnemar, mean_and_interval, pareto_front, per_class
+from wenmo.tasks.classification import find_labels
+from wenmo.tasks.metrics import mean_and_interval, pareto_front
 from wenmo.training.building import with_labels
-from wenmo.training.card import model_card
 from wenmo.training.checkpointing import run_lock
-from wenmo.training.corpus import Corpus, count_cut, encode, read_corpus
-from wenmo.training.loop import answer_store
+from wenmo.training.corpus import Corpus, read_corpus
 from wenmo.training.progress import Observer
 from wenmo.training.recipe import Recipe
-from wenmo.training.run import run
+from wenmo.training.run import TrainingResult, run
 
 BASELINES = ("tfidf", "nbsvm")
 """Always among the models, and first: they answer in seconds."""
-_NUM_HARDEST = 20
 _TEXTS_TIMED = 2000
 
 
@@ -63,10 +59,9 @@ class Entry:
     """One model of a comparison: its runs, and what was measured."""
 
     model: str
+    recipe: Recipe
     row: dict[str, Any]
-    answers: NDArray[np.float32] | None = None
-    """Of the run that stands for the model, on dev."""
-    right: NDArray[np.bool_] | None = None
+    judged: Judged | None = None
     values: list[float] = field(default_factory=list)
 
     @property
@@ -94,16 +89,13 @@ class Comparison:
     ) -> None:
         if seeds < 1 or (num_folds is not None and num_folds < 2):
             raise InputError("--seeds must be at least 1 and --folds at least 2")
-        self._recipes, self._out, self._watcher = dict(recipes), out, watcher
-        self._seeds, self._num_folds, self._no_texts, self._resume, self._device = (
-            seeds,
-            num_folds,
-            no_texts,
-            resume,
-            device,
-        )
-        self._budget, self._max_size = parse_seconds(budget), parse_bytes(max_size)
         self._first = next(iter(recipes.values()))
+        if num_folds and self._first.data.time_column:
+            raise InputError("folds would train on texts newer than those they test on; leave --folds or the time out")
+        self._recipes, self._out, self._watcher = dict(recipes), out, watcher
+        self._seeds, self._num_folds = seeds, num_folds
+        self._no_texts, self._resume, self._device = no_texts, resume, device
+        self._budget, self._max_size = parse_seconds(budget), parse_bytes(max_size)
 
     def run(self) -> dict[str, Any]:
         """Compare, choose, score on test once, and write ``winner/`` and ``comparison.json``."""
@@ -114,50 +106,60 @@ class Comparison:
             raise InputError(f"{self._out}: a comparison stands there already; choose another --out")
         with run_lock(self._out):
             corpus = read_corpus(self._first.data)
+            if not corpus.dev and not self._num_folds:
+                raise InputError("there are no dev texts to choose by; name --dev, or leave data.dev_share as it is")
             with_labels(self._first, corpus, None)  # labels that no model can learn are said once, before any starts
+            if self._num_folds:  # a rare label may be missing in a fold, and is an answer all the same
+                whole = Corpus(train=[*corpus.train, *corpus.dev])
+                self._recipes = {name: with_labels(recipe, whole, None) for name, recipe in self._recipes.items()}
+            kept = self._kept_plans(corpus)
             for note in corpus.notes:
                 self._watcher.message(note)
             linear = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "convex"}
             entries = [self._entry(name, Plan(recipe, 0, 0), corpus) for name, recipe in linear.items()]
-            plans, impossible = self._plan(corpus)
+            plans, impossible = self._plan(corpus, kept)
             entries += [self._entry(name, plan, corpus) for name, plan in plans.items()]
             entries += impossible
             result = self._result(entries, corpus)
             write_json(self._out / "comparison.json", result)
             return result
 
-    def _plan(self, corpus: Corpus) -> tuple[dict[str, Plan], list[Entry]]:
+    def _plan(self, corpus: Corpus, kept: Mapping[str, Plan]) -> tuple[dict[str, Plan], list[Entry]]:
         """What each network will take, told before the first of them starts; and those that fail at once."""
         networks = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "gradient"}
         repeats = self._seeds * (self._num_folds or 1)
         share = self._budget / (len(networks) * repeats) if self._budget and networks else None
         plans, impossible = {}, []
-        kept = self._kept_plans() if self._resume else {}
         for name, recipe in networks.items():
             try:
                 plans[name] = kept.get(name) or plan_network(recipe, corpus, share)
             except (InputError, JobError) as error:
-                impossible.append(Entry(name, _empty_row(name, recipe, f"models/{name}", 0) | {"failed": str(error)}))
-                self._watcher.row(impossible[-1].row)
+                row = _empty_row(name, recipe, f"models/{name}", 0) | {"failed": str(error)}
+                impossible.append(Entry(name, recipe, row))
+                self._watcher.row(row)
         self._watcher.planned(
             [{"model": n, "epochs": plan.epochs, "seconds": plan.seconds * repeats} for n, plan in plans.items()]
         )
         described = {
             n: {"recipe": p.recipe.to_dict(), "epochs": p.epochs, "seconds": p.seconds} for n, p in plans.items()
         }
-        write_json(self._out / "plan.json", described)
+        write_json(self._out / "plan.json", {"data_sha256": corpus.digest(), "networks": described})
         return plans, impossible
 
-    def _kept_plans(self) -> dict[str, Plan]:
+    def _kept_plans(self, corpus: Corpus) -> dict[str, Plan]:
         """What an interrupted comparison had planned: timed anew, it would come out a little different."""
         place = self._out / "plan.json"
-        kept = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-        return {n: Plan(Recipe.from_dict(p["recipe"]), p["epochs"], p["seconds"]) for n, p in kept.items()}
+        fresh: dict[str, Any] = {"data_sha256": corpus.digest(), "networks": {}}
+        kept = json.loads(place.read_text(encoding="utf-8")) if self._resume and place.exists() else fresh
+        if kept["data_sha256"] != fresh["data_sha256"]:
+            raise InputError(f"{self._out}: --resume would mix models of other texts with these; choose another --out")
+        write_json(place, kept)
+        return {n: Plan(Recipe.from_dict(p["recipe"]), p["epochs"], p["seconds"]) for n, p in kept["networks"].items()}
 
     def _entry(self, name: str, plan: Plan, corpus: Corpus) -> Entry:
         recipe = plan.recipe
         folder = self._out / "models" / name
-        entry = Entry(name, _empty_row(name, recipe, f"models/{name}", plan.epochs))
+        entry = Entry(name, recipe, _empty_row(name, recipe, f"models/{name}", plan.epochs))
         try:
             self._train_all(entry, recipe, corpus, folder)
         except (InputError, JobError) as error:
@@ -183,39 +185,46 @@ class Comparison:
                     device=self._device,
                     observers=[observer] if observer else [],
                 )
-                held_out = part.test if self._num_folds else part.dev
-                task, answers = _answers(place, held_out)
-                gold = _gold(task, held_out, place)
-                entry.values.append(task.score(gold, answers))
+                judged = judge(place, part.test if self._num_folds else part.dev)
+                entry.values.append(judged.task.score(judged.gold, judged.answers))
                 seconds.append(result.seconds)
-                found.append((place, task, gold, answers, result))
-        self._summarize(entry, found, seconds, corpus)
+                found.append((place, result, judged))
+        self._summarize(entry, found, seconds, corpus, len(parts))
 
-    def _summarize(self, entry: Entry, found: list[Any], seconds: list[float], corpus: Corpus) -> None:
-        best = 0 if self._num_folds else int(np.argmax(entry.values))
-        place, task, gold, answers, result = found[best]
-        metric = task.metric
-        if len(entry.values) > 1:
-            interval = mean_and_interval(entry.values)
-            if not self._num_folds:
-                # Seeds say how much training scatters, dev texts how much their choice does: the wider one is told.
-                own = task.measure(gold, answers)[metric]
-                half = max(interval["high"] - interval["low"], own["high"] - own["low"]) / 2
-                interval = {
-                    "value": interval["value"],
-                    "low": interval["value"] - half,
-                    "high": interval["value"] + half,
-                }
+    def _summarize(
+        self,
+        entry: Entry,
+        found: list[tuple[Path, TrainingResult, Judged]],
+        seconds: list[float],
+        corpus: Corpus,
+        num_parts: int,
+    ) -> None:
+        place, result, judged = found[0 if self._num_folds else int(np.argmax(entry.values))]
+        metric = judged.task.metric
+        if self._num_folds:
+            # Seeds on the same texts are no new evidence: a fold counts once.
+            interval = mean_and_interval(np.reshape(entry.values, (num_parts, -1)).mean(axis=1).tolist())
+            first_seeds = [judged for _, _, judged in found[:: len(found) // num_parts]]
+            gold, answers = (np.concatenate([getattr(j, name) for j in first_seeds]) for name in ("gold", "answers"))
+            entry.judged = Judged(judged.task, gold, answers)
         else:
-            interval = task.measure(gold, answers)[metric]
-        right = [t.is_right(g, a) for _, t, g, a, _ in found] if self._num_folds else [task.is_right(gold, answers)]
-        entry.answers, entry.right = answers, np.concatenate(right)
+            interval = judged.task.measure(judged.gold, judged.answers)[metric]
+            entry.judged = judged
+            if len(entry.values) > 1:
+                # Seeds say how much training scatters, dev texts how much their choice does: the wider one is told.
+                over_seeds = mean_and_interval(entry.values)
+                half = max(over_seeds["high"] - over_seeds["low"], interval["high"] - interval["low"]) / 2
+                value = over_seeds["value"]
+                interval = {"value": value, "low": value - half, "high": value + half}
+        low, high = max(0.0, interval["low"]), min(1.0, interval["high"])
         texts = [row.text for row in (corpus.dev or corpus.train)[:_TEXTS_TIMED]]
         speed = measure_speed(load(place, device=self._device), texts)
         entry.row |= {
             "folder": str(place.relative_to(self._out).as_posix()),
             "metric": metric,
-            **{name: float(interval[name]) for name in ("value", "low", "high")},
+            "value": float(interval["value"]),
+            "low": low,
+            "high": high,
             "values": entry.values,
             "spread": statistics.stdev(entry.values) if len(entry.values) > 1 else None,
             "parameters": result.parameters,
@@ -240,8 +249,8 @@ class Comparison:
                 f"no model is as small as --max-size; the smallest has {min(e.row['bytes'] for e in alive):,} bytes"
             )
         for entry in alive:
-            assert entry.right is not None and best.right is not None
-            entry.row["paired_p"] = None if entry is best else mcnemar(best.right, entry.right)
+            assert entry.judged is not None and best.judged is not None
+            entry.row["paired_p"] = None if entry is best else best.judged.differs_by_chance(entry.judged)
             entry.row["tied_with_best"] = entry is best or entry.row["paired_p"] >= 0.05
         front = pareto_front([(e.row["value"], e.row["latency_ms_p50"]) for e in alive], ("max", "min"))
         for entry, on_front in zip(alive, front, strict=True):
@@ -281,20 +290,19 @@ class Comparison:
         source, target = self._out / best.row["folder"], self._out / "winner"
         shutil.rmtree(target, ignore_errors=True)
         if self._num_folds:
-            recipe = self._recipes[best.model]
-            run(recipe, target, corpus=Corpus(train=corpus.train, dev=corpus.dev, notes=corpus.notes))
+            whole = Corpus(train=corpus.train, dev=corpus.dev, notes=corpus.notes)
+            run(best.recipe, target, corpus=whole, device=self._device)
         else:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("run.lock", "checkpoints"))
-        task, answers = _answers(target, corpus.dev) if corpus.dev else (load_folder(target).task, None)
-        hardest = _hardest(task, corpus.dev, answers, self._no_texts) if answers is not None else []
+        hardest = hardest_errors(judge(target, corpus.dev), corpus.dev, self._no_texts) if corpus.dev else []
         if not corpus.test:
             return None, hardest
         linear = next((entry for entry in alive if entry.row["is_linear"]), None)
-        test = _score_test(target, corpus.test) | {"model": best.model}
+        test = score_test(target, corpus.test) | {"model": best.model}
         if linear is not None and linear is not best:
             place = self._out / linear.row["folder"]
-            test["linear"] = {"model": linear.model, "metrics": _score_test(place, corpus.test)["metrics"]}
-        _write_down_test(target, test["metrics"], corpus)
+            test["linear"] = {"model": linear.model, "metrics": score_test(place, corpus.test)["metrics"]}
+        write_down_test(target, test["metrics"], corpus)
         return test, hardest
 
 
@@ -319,14 +327,12 @@ def _empty_row(name: str, recipe: Recipe, folder: str, epochs: float) -> dict[st
 
 def _fold_parts(corpus: Corpus, num_folds: int, recipe: Recipe) -> list[Corpus]:
     """Each fold with the fold held out as its test, and a share of the rest as its dev."""
-    from wenmo.data.splits import split_rows
-
     rows = [*corpus.train, *corpus.dev]
     parts = []
     for train, held_out in make_folds(rows, num_folds, seed=recipe.data.split_seed):
         inside = [rows[i] for i in train]
-        share = recipe.data.dev_share
-        kept, dev = split_rows(inside, [1 - share, share], seed=recipe.data.split_seed)
+        share, everything = recipe.data.dev_share, list(range(len(inside)))
+        kept, dev = split_rows(inside, [1 - share, share], seed=recipe.data.split_seed) if share else (everything, [])
         parts.append(
             Corpus(
                 train=[inside[i] for i in kept],
@@ -336,69 +342,6 @@ def _fold_parts(corpus: Corpus, num_folds: int, recipe: Recipe) -> list[Corpus]:
             )
         )
     return parts
-
-
-def _answers(place: Path, rows: Sequence[Row]) -> tuple[Classification, NDArray[np.float32]]:
-    folder = load_folder(place)
-    store = encode(rows, folder.tokenizer, folder.task.config, folder.recipe["data"]["max_length"])
-    return folder.task, answer_store(folder.task, store, torch.device("cpu"), "float32")
-
-
-def _gold(task: Classification, rows: Sequence[Row], place: Path) -> NDArray[Any]:
-    folder = load_folder(place)
-    return task.gold(encode(rows, folder.tokenizer, task.config, 1))
-
-
-def _score_test(place: Path, rows: Sequence[Row]) -> dict[str, Any]:
-    task, answers = _answers(place, rows)
-    gold = _gold(task, rows, place)
-    labels = list(task.config.labels)
-    scored: dict[str, Any] = {"metrics": task.measure(gold, answers), "labels": labels, "confusion": None}
-    if not task.config.multi_label:
-        predicted = answers.argmax(axis=1)
-        scored["confusion"] = confusion_matrix(gold, predicted, len(labels)).tolist()
-        scored["per_class"] = per_class(gold, predicted, labels)
-    return scored
-
-
-def _write_down_test(place: Path, metrics: Mapping[str, Any], corpus: Corpus) -> None:
-    """The winner's own folder tells its test figure too."""
-    folder = load_folder(place)
-    folder.metrics = {**folder.metrics, "test": dict(metrics)}
-    recipe = Recipe.from_dict(folder.recipe)
-    store = encode(corpus.train, folder.tokenizer, folder.task.config, recipe.data.max_length)
-    vocabulary = f"{folder.tokenizer.vocab_size:,} tokens by the segmenter `{folder.tokenizer.config.segmenter}`"
-    folder.card = model_card(
-        recipe,
-        corpus,
-        parameters=folder.metrics["parameters"],
-        metrics=folder.metrics,
-        vocabulary=vocabulary,
-        num_cut=count_cut(store, recipe.data.max_length),
-    )
-    save_folder(place, folder)
-
-
-def _hardest(
-    task: Classification, rows: Sequence[Row], answers: NDArray[np.float32], no_texts: bool
-) -> list[dict[str, Any]]:
-    """The dev texts that the model gets wrong and is surest of."""
-    if task.config.multi_label:
-        return []
-    labels = task.config.labels
-    predicted = answers.argmax(axis=1)
-    wrong = [i for i, row in enumerate(rows) if labels[predicted[i]] != row.label]
-    wrong.sort(key=lambda i: -answers[i, predicted[i]])
-    return [
-        {
-            "text": None if no_texts else rows[i].text,
-            "label": str(rows[i].label),
-            "predicted": labels[predicted[i]],
-            "probability": float(answers[i, predicted[i]]),
-            "source": rows[i].source,
-        }
-        for i in wrong[:_NUM_HARDEST]
-    ]
 
 
 def _curve(path: Path, metric: str) -> list[dict[str, float]]:

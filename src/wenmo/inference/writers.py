@@ -18,15 +18,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Any, Protocol
 
 from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError, JobError
 from wenmo.inference.predictor import Prediction, Predictor, TextCounts, loaded
-
-if TYPE_CHECKING:
-    pass
 
 STANDARD_OUTPUT = "-"
 FORMATS = ("tsv", "jsonl", "parquet")
@@ -211,7 +208,7 @@ class _ParquetWriter:
         import pyarrow.parquet as pq
 
         number = pa.float32()
-        self._schema: pa.Schema = pa.schema(
+        self._schema = pa.schema(
             {
                 "label": pa.list_(pa.string()) if multi_label else pa.string(),
                 "probability": number,

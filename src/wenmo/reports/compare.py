@@ -96,7 +96,7 @@ def compare(
             "train": str(data),
             "dev": str(dev) if dev else None,
             "test": str(test) if test else None,
-            "test_share": None if test else 0.1,
+            "vectors": str(vectors) if vectors else None,
             "text_column": text_column,
             "label_column": label_column,
             "label_separator": label_separator,
@@ -107,17 +107,15 @@ def compare(
         "training": {"seed": seed},
     }
     names = list(dict.fromkeys([*BASELINES, *models]))
+    below, file = {"data": {"test_share": 0.1}}, Path(recipe) if recipe else None
     recipes = {}
     for name in names:
-        built = Recipe.build(model=name, file=Path(recipe) if recipe else None, values=shared, overrides=())
-        takes_vectors = hasattr(built.model, "channels")
-        values = shared | {"data": {**shared["data"], "vectors": str(vectors) if vectors and takes_vectors else None}}
-        recipes[name] = Recipe.build(
-            model=name,
-            file=Path(recipe) if recipe else None,
-            values=values,
-            overrides=[o for o in overrides if not o.startswith("model.") or _has_field(built, o)],
-        )
+        plain = Recipe.build(model=name, below=below, file=file, values=shared)
+        fitting = [o for o in overrides if not o.startswith("model.") or _has_field(plain, o)]
+        recipes[name] = Recipe.build(model=name, below=below, file=file, values=shared, overrides=fitting)
+        if not hasattr(plain.model, "channels"):  # it takes no word vectors
+            without = recipes[name].data.model_copy(update={"vectors": ""})
+            recipes[name] = recipes[name].model_copy(update={"data": without})
     comparison = Comparison(
         recipes,
         Path(out),

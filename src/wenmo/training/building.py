@@ -16,7 +16,7 @@ from wenmo.models.registry import build_model, with_sizes
 from wenmo.tasks.classification import Classification, find_labels
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
-from wenmo.training.corpus import Corpus
+from wenmo.training.corpus import Corpus, located
 from wenmo.training.recipe import Recipe
 
 
@@ -42,9 +42,13 @@ def build_task(
     """The task with its first weights, the recipe with every size known, and how many words have given vectors.
 
     Raises:
-        InputError: the word vectors do not fit the model.
+        InputError: the word vectors do not fit the model, or the run goes on from another one than is described.
     """
-    vectors = _read_vectors(recipe, tokenizer)
+    if before is None:
+        vectors = _read_vectors(recipe, tokenizer)
+    else:
+        _refuse_another_model(recipe, tokenizer)
+        vectors = None
     config = with_sizes(recipe.model, tokenizer.vocab_size, len(recipe.task.labels))
     config = replace(config, **_sizes_of_vectors(recipe, vectors))
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
@@ -88,13 +92,24 @@ def _read_vectors(recipe: Recipe, tokenizer: Tokenizer) -> WordVectors | None:
         if channels not in (None, "rand"):
             raise InputError(f"model.channels={channels!r} needs word vectors; name a file with --vectors")
         return None
-    return read_vectors(Path(recipe.data.vectors), wanted=set(tokenizer.vocabulary))
+    return read_vectors(Path(located(recipe.data.vectors)), wanted=set(tokenizer.vocabulary))
+
+
+def _refuse_another_model(recipe: Recipe, tokenizer: Tokenizer) -> None:
+    """A run that goes on reads texts as the model did before."""
+    if recipe.data.vectors:
+        raise InputError(f"{recipe.data.vectors}: with --from, the word vectors are the model's own; leave them out")
+    if recipe.data.tokenizer != tokenizer.config:
+        raise InputError("data.tokenizer: with --from, the tokenizer is the model's own; leave it out")
 
 
 @torch.no_grad()
 def _take_over(task: Classification, before: ModelFolder) -> None:
     """The weights of an earlier model; of its head, the rows of the labels it knew."""
-    task.extractor.load_state_dict(before.task.extractor.state_dict())
+    try:
+        task.extractor.load_state_dict(before.task.extractor.state_dict())
+    except RuntimeError as error:
+        raise InputError("with --from, the sizes of the model are those of its folder; leave model.* out") from error
     known = len(before.task.config.labels)
     task.classifier.weight[:known] = before.task.classifier.weight
     task.classifier.bias[:known] = before.task.classifier.bias

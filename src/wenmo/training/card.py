@@ -1,6 +1,7 @@
 """The model card: what a model is, what it was trained on, how good it is, where it ends, how to make it again."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from wenmo.folder import wenmo_version
@@ -16,8 +17,9 @@ def model_card(
     metrics: Mapping[str, Any],
     vocabulary: str,
     num_cut: int,
+    start: Path | None = None,
 ) -> str:
-    """Markdown for the ``README.md`` of a model folder."""
+    """Markdown for the ``README.md`` of a model folder; ``start`` is the model that the run went on from."""
     labels = recipe.task.labels
     lines = [
         f"# {recipe.model.model_type} for {len(labels)} labels",
@@ -57,7 +59,7 @@ def model_card(
         "## Make it again",
         "",
         "```",
-        "wenmo train --recipe recipe.toml --out AGAIN",
+        f"wenmo train --recipe recipe.toml {f'--from {start} ' if start else ''}--out AGAIN",
         "```",
         "",
     ]

@@ -1,6 +1,5 @@
 """Going on from a trained model with new data or new labels."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,13 @@ from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, load_folder
 from wenmo.tasks.classification import Classification
 from wenmo.text.tokenizers import Tokenizer
-from wenmo.training.corpus import encode, read_corpus
+from wenmo.training.corpus import Corpus, encode, read_corpus
 from wenmo.training.loop import answer_store
 from wenmo.training.recipe import DataSettings
 
 
-def continue_from(
-    start: Path, model: str | None, values: Mapping[str, Any] | None
-) -> tuple[str | None, Mapping[str, Any]]:
-    """The settings of a run that goes on from a model: those of the model's own recipe, but for the data.
+def settings_of(start: Path, model: str | None) -> dict[str, Any]:
+    """What holds for a run that goes on from a model, unless a person says otherwise: its own recipe, but for the data.
 
     Raises:
         InputError: the model cannot go on, or another model is named.
@@ -30,27 +27,26 @@ def continue_from(
     if model is not None:
         raise InputError(f"--model {model}: with --from, the model is that of {start}; leave --model out")
     old = folder.recipe
-    kept = {name: old["data"][name] for name in ("tokenizer", "max_length", "bucket") if name in old.get("data", {})}
-    settings: dict[str, Any] = {
+    return {
         "model": config.to_dict(),
-        "task": {name: value for name, value in old.get("task", {}).items() if name != "labels"},
-        "data": kept,
-        "training": dict(old.get("training", {})),
+        "task": {name: value for name, value in old["task"].items() if name != "labels"},
+        "data": {name: old["data"][name] for name in ("tokenizer", "max_length", "bucket") if name in old["data"]},
+        "training": old["training"],
     }
-    for name, section in (values or {}).items():
-        settings[name] = {**settings.get(name, {}), **section}
-    return None, settings
 
 
 def forgetting(before: ModelFolder, task: Classification, tokenizer: Tokenizer) -> dict[str, Any] | None:
-    """How the old and the new model answer the dev part of the old model's data; None where it cannot be read."""
+    """How the old and the new model answer the dev part of the old model's data; None where it is no longer there."""
     data = DataSettings.model_validate(before.recipe.get("data", {}))
     try:
-        old_dev = read_corpus(data).dev
+        corpus = read_corpus(data)
     except (InputError, OSError):
         return None
-    if not old_dev:
+    # Whoever chose among models may have kept the test part from this one.
+    digests = (corpus.digest(), Corpus(train=corpus.train, dev=corpus.dev).digest())
+    if not corpus.dev or before.metrics.get("data_sha256") not in digests:
         return None
+    old_dev = corpus.dev
     values = {}
     for name, model in (("before", before.task), ("after", task)):
         store = encode(old_dev, tokenizer, model.config, data.max_length)

@@ -1,6 +1,7 @@
 """The texts of a run: read, split, and turned into stores of ids."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,16 @@ def read_corpus(data: DataSettings) -> Corpus:
     return corpus
 
 
+def located(source: str) -> str:
+    """A relative path that is not here, but below the folder that WENMO_DATA names, as it stands there.
+
+    So a recipe can name a published data set without saying where it lies on one machine.
+    """
+    folder = os.environ.get("WENMO_DATA", "")
+    there = Path(folder) / source
+    return str(there) if folder and not Path(source).exists() and there.exists() else source
+
+
 def encode(
     rows: Sequence[Row],
     tokenizer: Tokenizer,
@@ -103,7 +114,7 @@ def _encoded(rows: Sequence[Row], tokenizer: Tokenizer) -> Iterator[np.ndarray]:
 
 def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
     found = read_rows(
-        source,
+        located(source),
         text_column=data.text_column or None,
         text_b_column=data.text_b_column or None,
         label_column=data.label_column or None,
@@ -113,9 +124,6 @@ def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
         encoding=data.encoding or None,
     )
     notes += found.notes
-    if "text_b" in found.columns:
-        column = found.columns["text_b"]
-        notes.append(f"{source}: the models read the first text of a pair alone, not the column {column!r}")
     pair = next((row for row in found.rows if row.text_b is not None), None)
     if pair is not None:
         raise InputError(
@@ -129,6 +137,7 @@ def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
 
 
 def _split(rows: list[Row], shares: list[float], data: DataSettings) -> list[list[Row]]:
-    by: Literal["random", "group", "time"] = "group" if data.group_column else "time" if data.time_column else "random"
+    # Groups stay together in a split by time too.
+    by: Literal["random", "group", "time"] = "time" if data.time_column else "group" if data.group_column else "random"
     parts = split_rows(rows, [1 - sum(shares), *shares], seed=data.split_seed, by=by)
     return [[rows[i] for i in part] for part in parts]

@@ -172,16 +172,14 @@ def _each_label(
     multi_label: bool,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """A score for each label against the rest; of two labels, two scores whose softmax is the sigmoid of one."""
-    if hot.shape[1] == 2 and not multi_label:
-        weights, bias = solve(hot[:, 1])
-        return np.stack([-weights / 2, weights / 2], axis=1), np.array([-bias / 2, bias / 2])
-    found_weights, found_biases = [], []
-    for label in range(hot.shape[1]):
-        yes = hot[:, label]
+
+    def solved(yes: NDArray[np.bool_]) -> tuple[NDArray[Any], float]:
         if yes.all() or not yes.any():
-            weights, bias = np.zeros(num_features), -_NEVER if yes.all() else _NEVER
-        else:
-            weights, bias = solve(yes)
-        found_weights.append(weights)
-        found_biases.append(bias)
-    return np.stack(found_weights, axis=1), np.array(found_biases)
+            return np.zeros(num_features), -_NEVER if yes.all() else _NEVER
+        return solve(yes)
+
+    if hot.shape[1] == 2 and not multi_label:
+        weights, bias = solved(hot[:, 1])
+        return np.stack([-weights / 2, weights / 2], axis=1), np.array([-bias / 2, bias / 2])
+    found = [solved(yes) for yes in hot.T]
+    return np.stack([weights for weights, _ in found], axis=1), np.array([bias for _, bias in found])

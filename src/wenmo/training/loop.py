@@ -93,8 +93,7 @@ class Loop:
             KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
         """
         batches = self._batches()
-        updates = math.ceil(len(batches) / self.settings.accumulation_steps)
-        total = self.settings.max_steps or math.ceil(updates * self.settings.max_epochs)
+        total = self.settings.max_steps or math.ceil(self.updates_of_an_epoch() * self.settings.max_epochs)
         before, begun = self.state.seconds, time.monotonic()
         if self._log is not None:
             self._log.cut(self.state.log_bytes)
@@ -111,12 +110,12 @@ class Loop:
                     self.state.seconds = before + time.monotonic() - begun
                     for observer in self._observers:
                         observer.stepped(self.state.step, loss)
-                    late = self._all_say(self._is_late() or interrupted.is_set())
-                    looked = self._is_time_to_look(total) or (late and not interrupted.is_set())
+                    late, stopped = self._any_says(self._is_late(), interrupted.is_set())
+                    looked = self._is_time_to_look(total) or (late and not stopped)
                     if looked:
-                        self._look_at_dev(late)
-                    self._save_if_due(looked, force=interrupted.is_set())
-                    if interrupted.is_set():
+                        self._look_at_dev(late and not stopped)
+                    self._save_if_due(looked, force=stopped)
+                    if stopped:
                         raise KeyboardInterrupt(f"stopped at step {self.state.step}; go on with --resume")
         finally:
             for observer in self._observers:
@@ -125,6 +124,11 @@ class Loop:
             self.task.load_state_dict(self._best)
         self.task.eval()
         return self.state
+
+    def updates_of_an_epoch(self) -> int:
+        """Of the first epoch: with ``batch_tokens`` they differ a little, and a resumed run must not notice."""
+        batches = self._order.shard(self._order.epoch(self._lengths, 0), self.world.rank, self.world.size)
+        return math.ceil(len(batches) / self.settings.accumulation_steps)
 
     def _batches(self) -> list[tuple[Rows, bool]]:
         whole = self._order.epoch(self._lengths, self.state.epoch)
@@ -196,13 +200,13 @@ class Loop:
     def _is_late(self) -> bool:
         return bool(self.settings.max_seconds) and self.state.seconds >= self.settings.max_seconds
 
-    def _all_say(self, yes: bool) -> bool:
-        """Whether any process says yes; all of them hear the same answer."""
+    def _any_says(self, *answers: bool) -> list[bool]:
+        """Whether any process says yes, to each of some questions; all of them hear the same."""
         if self.world.size == 1:
-            return yes
-        voice = torch.tensor([float(yes)])
-        self.world.sum_([voice])
-        return bool(voice.item() > 0)
+            return list(answers)
+        voices = torch.tensor(answers, dtype=torch.float32, device=self.device)
+        self.world.sum_([voices])
+        return [voice > 0 for voice in voices.tolist()]
 
     def _look_at_dev(self, late: bool) -> None:
         record: dict[str, Any] = {

@@ -194,5 +194,6 @@ def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dic
         optimizer = optimizers[int(i)]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         parameter = parameters[int(index)]
-        counter = name == "step"
+        # Fused kernels count the updates on the device, all others on the CPU.
+        counter = name == "step" and not optimizer.defaults.get("fused")
         optimizer.state[parameter][name] = value if counter else value.to(parameter.device)

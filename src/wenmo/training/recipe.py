@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     TypeAdapter,
     ValidationError,
@@ -26,6 +27,11 @@ from wenmo.models.config import ModelConfig
 from wenmo.models.registry import config_class, preset
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.text.tokenizers import TokenizerConfig
+
+_Count = Annotated[int, Field(ge=0)]
+_Number = Annotated[int, Field(ge=1)]
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Settings(BaseModel):
@@ -72,20 +78,20 @@ class DataSettings(_Settings):
     """Dev and test are the latest rows."""
     encoding: str = ""
     """Of text files, such as big5; empty: found."""
-    dev_share: float = 0.1
+    dev_share: _Share = 0.1
     """Of the rows of train, where ``dev`` names no file."""
-    test_share: float = 0.0
+    test_share: _Share = 0.0
     """Of the rows of train, where ``test`` names no file."""
-    split_seed: int = 0
+    split_seed: _Count = 0
     """Another seed gives other shares and folds."""
     tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer), PlainSerializer(_config_to_dict)] = (
         TokenizerConfig()
     )
     vectors: str = ""
     """A file of word vectors: word2vec, GloVe or fastText."""
-    max_length: int = 512
+    max_length: _Count = 512
     """Longer texts are cut behind this many tokens, and counted; 0: never."""
-    bucket: int = 50
+    bucket: _Count = 50
     """Batches among which texts are sorted by length; 0: not at all."""
 
 
@@ -93,50 +99,50 @@ class TrainingSettings(_Settings):
     """How the weights are found."""
 
     optimizer: Literal["adamw", "adam", "adadelta", "sgd"] = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: _Amount = 1e-3
     """At its highest: behind the warm-up, before the decay."""
-    weight_decay: float = 0.0
+    weight_decay: _Amount = 0.0
     """AdamW shrinks the weights by it; the others add it to the gradient."""
-    beta1: float = 0.9
+    beta1: _Share = 0.9
     """Of Adam; the momentum of SGD."""
-    beta2: float = 0.999
+    beta2: _Share = 0.999
     """Of Adam."""
-    rho: float = 0.95
+    rho: _Share = 0.95
     """Of Adadelta."""
-    epsilon: float = 1e-8
+    epsilon: _Amount = 1e-8
     """Of Adam and Adadelta."""
     lazy_rows: bool = True
     """Word vectors that a batch does not touch are left alone. Exact for Adadelta and for SGD without momentum and
     decay; for Adam it is the rule of `torch.optim.SparseAdam`. One process only."""
     schedule: Literal["constant", "linear", "cosine", "noam"] = "constant"
     """How the rate falls after the warm-up: not, to 0 linearly or along a cosine, or with the root of the step."""
-    warmup_steps: int = 0
+    warmup_steps: _Count = 0
     """Updates over which the rate rises from 0."""
-    batch_size: int | None = None
+    batch_size: _Number | None = None
     """Texts of a batch, in each process; 50 where neither is set."""
-    batch_tokens: int | None = None
+    batch_tokens: _Number | None = None
     """Tokens of a batch, padding included; instead of ``batch_size``."""
-    accumulation_steps: int = 1
+    accumulation_steps: _Number = 1
     """Batches of an update."""
-    max_epochs: float = 20
+    max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20
     """Passes over the texts; a half is half a pass."""
-    max_steps: int = 0
+    max_steps: _Count = 0
     """Updates; 0: as many as ``max_epochs`` take."""
-    max_seconds: float = 0.0
+    max_seconds: _Amount = 0.0
     """Training stops after this long and keeps the best model so far; 0: never."""
-    max_grad_norm: float = 0.0
+    max_grad_norm: _Amount = 0.0
     """Longer gradients are scaled down to it; 0: not at all."""
-    max_grad_value: float = 0.0
+    max_grad_value: _Amount = 0.0
     """Every partial derivative is cut to plus or minus this; 0: not at all."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the arithmetic; the weights are float32."""
-    eval_steps: int = 0
+    eval_steps: _Count = 0
     """Updates between two looks at dev; 0: an epoch."""
-    save_steps: int = 0
+    save_steps: _Count = 0
     """Updates between two checkpoints; 0: at every look at dev, but not twice within a minute."""
-    patience: int = 3
+    patience: _Count = 3
     """Looks at dev without a better one after which training stops; 0: never."""
-    seed: int = 0
+    seed: _Count = 0
     """Of first weights, order and dropout."""
     deterministic: bool = False
     """Refuse operations whose result may differ from run to run."""
@@ -178,33 +184,41 @@ class Recipe(_Settings):
         cls,
         *,
         model: str | None = None,
+        below: Mapping[str, Any] | None = None,
         file: Path | None = None,
         values: Mapping[str, Any] | None = None,
         overrides: Sequence[str] = (),
     ) -> Self:
-        """Put a recipe together; later ones win: the preset, the file, the values, the overrides.
+        """Put a recipe together; later ones win: the preset, what is below, the file, the values, the overrides.
 
         Args:
-            model: the name of a preset; may be left out where the file names one.
+            model: the name of a preset; may be left out where the file or what is below it names a model.
+            below: nested like ``values``: what holds unless the file says otherwise. A model in it is whole and takes
+                the place of the preset.
             values: nested, like the recipe itself; ``None`` stands for "not said".
             overrides: ``path.to.field=value``, the value as in TOML or a bare string.
 
         Raises:
             InputError: a field is unknown, a value cannot work, or no model is named.
         """
-        from_file = read_toml(file) if file else {}
+        from_file, below = read_toml(file) if file else {}, below or {}
         in_file = dict(from_file.get("model", {}))
-        name = model or in_file.pop("name", None)
+        named = in_file.pop("name", None)
+        name = model or named
+        whole = below.get("model", {}).get("model_type")
+        kind = whole or (preset(name).model_type if name else None)
+        told = in_file.get("model_type") or (preset(named).model_type if named else kind)
+        if (kind and told != kind) or (model and named and named != model):
+            in_file = {}  # the file is about another model: what it says of that one does not hold here
         merged: dict[str, Any] = {}
-        if name:
+        if name and not whole:
             chosen = preset(name)
-            if in_file.get("model_type", chosen.model_type) != chosen.model_type:
-                in_file = {}  # the file is about another model: what it says of that one does not hold here
             merged = {
                 "model": {"model_type": chosen.model_type, **chosen.values},
                 "data": {**chosen.data, "tokenizer": dict(chosen.tokenizer)},
                 "training": dict(chosen.training),
             }
+        merged = _merge(merged, below)
         merged = _merge(merged, {**from_file, "model": in_file})
         merged = _merge(merged, values or {})
         for override in overrides:

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.building import build_task, with_labels
 from wenmo.training.card import model_card
 from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, run_lock
-from wenmo.training.continuation import continue_from, forgetting
+from wenmo.training.continuation import forgetting, settings_of
 from wenmo.training.corpus import Corpus, count_cut, encode, read_corpus
 from wenmo.training.distribution import World, choose_device, joined_world
 from wenmo.training.linear import fit_linear
@@ -103,8 +104,7 @@ def train(
         InputError: the data or the settings cannot work, or the folder is taken.
         JobError: the loss exploded, or the disk is full.
     """
-    if start is not None:
-        model, values = continue_from(Path(start), model, values)
+    below = settings_of(Path(start), model) if start is not None else None
     settings: dict[str, Any] = {
         "data": {
             "train": _text(data),
@@ -122,7 +122,8 @@ def train(
     }
     for name, section in (values or {}).items():
         settings[name] = {**section, **{k: v for k, v in settings.get(name, {}).items() if v is not None}}
-    built = Recipe.build(model=model, file=Path(recipe) if recipe else None, values=settings, overrides=overrides)
+    file = Path(recipe) if recipe else None
+    built = Recipe.build(model=model, below=below, file=file, values=settings, overrides=overrides)
     return run(
         built,
         Path(out),
@@ -152,7 +153,7 @@ def run(
             raise InputError(f"{out}: a model stands there already; choose another --out")
         if not resume and load_checkpoint(out) is not None:
             raise InputError(f"{out}: an unfinished run stands there; go on with --resume or choose another --out")
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _deterministic(recipe.training.deterministic):
             return _run(recipe, corpus or read_corpus(recipe.data), out, start, resume, chosen, world, observers)
 
 
@@ -166,9 +167,8 @@ def _run(
     world: World,
     observers: Sequence[Observer],
 ) -> TrainingResult:
-    begun = time.monotonic()
+    begun, earlier = time.monotonic(), 0.0
     torch.manual_seed(recipe.training.seed)
-    torch.use_deterministic_algorithms(recipe.training.deterministic)
     before = load_folder(start) if start else None
     recipe = with_labels(recipe, corpus, before)
     texts = (row.text for row in corpus.train)
@@ -180,13 +180,15 @@ def _run(
         if rows
     }
     recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
-    _hold_to(recipe, corpus, out, resume)
+    _hold_to(recipe, corpus, out, start, resume, world)
     if recipe.model.fitting == "convex":
         fit_linear(task, stores["train"], stores.get("dev"))
         recipe = recipe.model_copy(update={"model": task.extractor_config})
         steps = 0
     else:
-        watching = [*observers, TensorBoard(out)] if recipe.training.tensorboard else observers
+        watching = list(observers) if world.is_main else []
+        if world.is_main and recipe.training.tensorboard:
+            watching.append(TensorBoard(out))
         loop = Loop(
             task,
             stores["train"],
@@ -196,12 +198,12 @@ def _run(
             folder=out,
             device=device,
             world=world,
-            observers=watching if world.is_main else (),
+            observers=watching,
         )
-        if resume:
-            loop.resume()
+        if resume and loop.resume():
+            earlier = loop.state.seconds
         steps = loop.run().step
-    seconds = time.monotonic() - begun
+    seconds = earlier + time.monotonic() - begun
     measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}
     notes = [*corpus.notes, *([coverage.as_sentence()] if coverage else [])]
     if num_cut := count_cut(stores["train"], recipe.data.max_length):
@@ -219,20 +221,33 @@ def _run(
         forgotten=forgetting(before, task.to("cpu"), tokenizer) if before else None,
     )
     if world.is_main:
-        _save(out, task.to("cpu"), tokenizer, recipe, corpus, result, stores["train"])
+        _save(out, task.to("cpu"), tokenizer, recipe, corpus, result, stores["train"], start)
     return result
 
 
-def _hold_to(recipe: Recipe, corpus: Corpus, out: Path, resume: bool) -> None:
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """Torch's own switch, put back at the end."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _hold_to(recipe: Recipe, corpus: Corpus, out: Path, start: Path | None, resume: bool, world: World) -> None:
     """Write down what this run is; when it is resumed, make sure that it is still the same."""
     import tomli_w
 
-    described = recipe.to_dict() | {"run": {"data_sha256": corpus.digest()}}
+    described = recipe.to_dict() | {"run": {"data_sha256": corpus.digest(), "from": str(start or "")}}
     place = out / "run.toml"
     if resume and place.exists():
         difference = _first_difference(read_toml(place), described)
         if difference:
             raise InputError(f"{out}: --resume would change {difference}; start anew in another --out")
+    if not world.is_main:
+        return
     try:
         write_text(place, tomli_w.dumps(described))
     except OSError as error:
@@ -266,12 +281,19 @@ def _save(
     corpus: Corpus,
     result: TrainingResult,
     train_store: TokenStore,
+    start: Path | None,
 ) -> None:
     metrics = result.to_dict() | {"data_sha256": corpus.digest()}
     num_cut = count_cut(train_store, recipe.data.max_length)
     vocabulary = f"{tokenizer.vocab_size:,} tokens by the segmenter `{tokenizer.config.segmenter}`"
     card = model_card(
-        recipe, corpus, parameters=result.parameters, metrics=metrics, vocabulary=vocabulary, num_cut=num_cut
+        recipe,
+        corpus,
+        parameters=result.parameters,
+        metrics=metrics,
+        vocabulary=vocabulary,
+        num_cut=num_cut,
+        start=start,
     )
     save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card))
     (out / "run.toml").unlink(missing_ok=True)

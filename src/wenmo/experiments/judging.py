@@ -1,0 +1,98 @@
+"""What a trained model says to labelled texts, and what follows: paired tests, the test score, the worst errors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wenmo.data.rows import Row
+from wenmo.folder import CARD, METRICS, load_folder, write_json, write_text
+from wenmo.tasks.classification import Classification
+from wenmo.tasks.metrics import approximate_randomisation, confusion_matrix, decide, mcnemar, per_class
+from wenmo.training.card import model_card
+from wenmo.training.corpus import Corpus, count_cut, encode
+from wenmo.training.loop import answer_store
+from wenmo.training.recipe import Recipe
+
+_NUM_HARDEST = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A model's answers to the texts that models are chosen by; of several folds, the answers of all, one seed each."""
+
+    task: Classification
+    gold: NDArray[Any]
+    answers: NDArray[np.float32]
+
+    def differs_by_chance(self, other: "Judged") -> float:
+        """The p-value of a paired test of the metric by which models are chosen."""
+        config = self.task.config
+        if config.metric == "accuracy":
+            return mcnemar(*(each.task.is_right(each.gold, each.answers) for each in (self, other)))
+        mine, theirs = (decide(each.answers, config.multi_label) for each in (self, other))
+        return approximate_randomisation(self.gold, mine, theirs, config.metric)
+
+
+def judge(place: Path, rows: Sequence[Row]) -> Judged:
+    """Ask the model of a folder."""
+    folder = load_folder(place)
+    store = encode(rows, folder.tokenizer, folder.task.config, folder.recipe["data"]["max_length"])
+    answers = answer_store(folder.task, store, torch.device("cpu"), "float32")
+    return Judged(folder.task, folder.task.gold(store), answers)
+
+
+def score_test(place: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    """Every metric, and which labels the model takes for which (not where a text may have several)."""
+    judged = judge(place, rows)
+    task, gold, answers = judged.task, judged.gold, judged.answers
+    labels = list(task.config.labels)
+    scored: dict[str, Any] = {"metrics": task.measure(gold, answers), "labels": labels, "confusion": None}
+    if not task.config.multi_label:
+        predicted = answers.argmax(axis=1)
+        scored["confusion"] = confusion_matrix(gold, predicted, len(labels)).tolist()
+        scored["per_class"] = per_class(gold, predicted, labels)
+    return scored
+
+
+def write_down_test(place: Path, metrics: Mapping[str, Any], corpus: Corpus) -> None:
+    """The winner's own folder tells its test figure too."""
+    folder = load_folder(place)
+    recipe = Recipe.from_dict(folder.recipe)
+    told = {**folder.metrics, "test": dict(metrics)}
+    store = encode(corpus.train, folder.tokenizer, folder.task.config, recipe.data.max_length)
+    card = model_card(
+        recipe,
+        corpus,
+        parameters=told["parameters"],
+        metrics=told,
+        vocabulary=f"{folder.tokenizer.vocab_size:,} tokens by the segmenter `{folder.tokenizer.config.segmenter}`",
+        num_cut=count_cut(store, recipe.data.max_length),
+    )
+    write_json(place / METRICS, told)
+    write_text(place / CARD, card)
+
+
+def hardest_errors(judged: Judged, rows: Sequence[Row], no_texts: bool) -> list[dict[str, Any]]:
+    """The dev texts that the model gets wrong and is surest of."""
+    task, answers = judged.task, judged.answers
+    if task.config.multi_label:
+        return []
+    labels = task.config.labels
+    predicted = answers.argmax(axis=1)
+    wrong = [i for i, row in enumerate(rows) if labels[predicted[i]] != row.label]
+    wrong.sort(key=lambda i: -answers[i, predicted[i]])
+    return [
+        {
+            "text": None if no_texts else rows[i].text,
+            "label": str(rows[i].label),
+            "predicted": labels[predicted[i]],
+            "probability": float(answers[i, predicted[i]]),
+            "source": rows[i].source,
+        }
+        for i in wrong[:_NUM_HARDEST]
+    ]
