@@ -78,6 +78,25 @@ def test_weights_of_another_model_are_refused_by_name(saved: Path) -> None:
         load_folder(saved)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id2label", {"1": "a", "2": "b"}),
+        ("id2label", ["a", "b"]),
+        ("id2label", {"0": "a", "1": "a"}),
+        ("format_version", "new"),
+        ("embedding_size", "4"),
+        ("number_of_filters", 3),
+        ("vocab_size", 10**14),
+    ],
+)
+def test_a_config_that_describes_no_model_is_refused(saved: Path, name: str, value: object) -> None:
+    described = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**described, name: value}))
+    with pytest.raises(InputError, match=r"config\.json|format"):
+        load_folder(saved)
+
+
 def test_the_tokenizer_of_another_model_is_refused(saved: Path) -> None:
     other = Tokenizer.train([*TEXTS, "more words"], TokenizerConfig(segmenter="whitespace"))
     other.save(saved)

@@ -11,7 +11,8 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class ModelFolder:
 
 
 def save_folder(path: Path, folder: ModelFolder) -> None:
-    """Write a model folder; what stood there before is whole until the new file replaces it.
+    """Write a model folder; until its last file stands there, nobody takes it for a whole one.
 
     Raises:
         JobError: a file could not be written, for example because the disk is full.
@@ -90,13 +91,18 @@ def load_folder(path: Path) -> ModelFolder:
         raise InputError(
             f"{path}: tokenizer.json is not the one this model was trained with; copy the whole folder again"
         )
-    labels = tuple(described["id2label"][str(i)] for i in range(len(described["id2label"])))
-    config = config_from_dict({name: value for name, value in described.items() if name not in _NOT_THE_MODELS})
-    task_config = ClassificationConfig.from_dict({**recipe.get("task", {}), "labels": labels})
-    with shapes_only():
-        task = Classification(build_model(config), config, task_config)
+    try:
+        labels = tuple(described["id2label"][str(i)] for i in range(len(described["id2label"])))
+        config = config_from_dict({name: value for name, value in described.items() if name not in _NOT_THE_MODELS})
+        task_config = ClassificationConfig.from_dict({**recipe["task"], "labels": labels})
+        with shapes_only():
+            task = Classification(build_model(config), config, task_config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: {CONFIG} or {RECIPE} does not describe a model ({error}); copy the whole folder again"
+        ) from error
     load_weights(path / WEIGHTS, task)
-    metrics = json.loads(_read(path / METRICS)) if (path / METRICS).exists() else {}
+    metrics = _read_json(path / METRICS) if (path / METRICS).exists() else {}
     card = _read(path / CARD) if (path / CARD).exists() else ""
     return ModelFolder(task.eval(), tokenizer, recipe, metrics, card)
 
@@ -184,7 +190,7 @@ def weights_digest(path: Path) -> str:
 def wenmo_version() -> str:
     """The installed version, or that of a source tree that is not installed."""
     try:
-        return version("wenmo")
+        return installed_version("wenmo")
     except PackageNotFoundError:
         return "0+unknown"
 
@@ -192,18 +198,20 @@ def wenmo_version() -> str:
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise InputError(f"{path}: there is no such folder; a model folder is what `wenmo train --out` made")
-    try:
-        described = json.loads(_read(path / CONFIG))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path / CONFIG}:{error.lineno}: not JSON ({error.msg}); copy the folder again") from error
+    described = _read_json(path / CONFIG)
     if not isinstance(described, dict) or "id2label" not in described:
         raise InputError(f"{path / CONFIG}: not a model of wenmo: it has no labels (id2label)")
-    if described.get("format_version", 1) > FORMAT_VERSION:
-        raise InputError(
-            f"{path}: format {described['format_version']} is newer than this wenmo reads "
-            f"({FORMAT_VERSION}); update wenmo"
-        )
+    version = described.get("format_version", 1)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InputError(f"{path}: format {version} is newer than this wenmo reads ({FORMAT_VERSION}); update wenmo")
     return described
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(_read(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}); copy the folder again") from error
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:

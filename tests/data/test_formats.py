@@ -310,3 +310,13 @@ def test_without_openpyxl_the_error_names_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     with pytest.raises(InputError, match=r'pip install "wenmo\[xlsx\]"'):
         xlsx_table(tmp_path / "a.xlsx", [].append)
+
+
+def test_a_class_that_the_hub_does_not_know_is_no_label_also_in_a_list() -> None:
+    import pyarrow as pa
+
+    from wenmo.data.typed_formats import _class_names
+
+    names = _class_names(["a", "b"])
+    assert names(pa.array([1, -1])) == ["b", None]
+    assert names(pa.array([[0, -1], [1], []])) == [("a",), ("b",), ()]

@@ -41,6 +41,7 @@ def test_the_tokenizer_may_be_named_by_its_segmenter_alone() -> None:
         (["training.optimizer=lion"], "training.optimizer"),
         (["training.batch_size=3", "training.max_epochs=x"], "training.max_epochs"),
         (["data.tokenizer.lower=true"], "no field 'lower'"),
+        (["data.tokenizer.min_frequency=often"], "data.tokenizer.min_frequency: .* integer"),
         (["model.pooling=median"], "pooling"),
         (["task.dropout_prob=2"], "dropout_prob"),
         (["training.accumulation_steps=0"], "training.accumulation_steps: .* greater than or equal to 1"),

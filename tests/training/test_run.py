@@ -215,6 +215,13 @@ def test_one_class_and_one_label_unseen_in_train_are_refused(tmp_path: Path, sma
     one.write_text("label\ttext\n" + "".join(f"a\ttext {i}\n" for i in range(30)))
     with pytest.raises(InputError, match="a classifier needs two"):
         train(one, model="textcnn", out=tmp_path / "m", overrides=small)
+    none = tmp_path / "none.jsonl"
+    none.write_text("".join(f'{{"text": "text {i}", "labels": []}}\n' for i in range(30)))
+    with pytest.raises(InputError, match="no row has a label"):
+        train(none, model="textcnn", out=tmp_path / "m", overrides=small)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="a file stands in the way"):
+        train(one, model="textcnn", out=tmp_path / "file", overrides=small)
     two = tmp_path / "two.tsv"
     two.write_text("label\ttext\n" + "".join(f"{'ab'[i % 2]}\ttext {i}\n" for i in range(30)))
     dev = tmp_path / "dev.tsv"
@@ -263,3 +270,12 @@ def test_a_recipe_finds_its_data_below_the_folder_of_data_sets(
     monkeypatch.delenv("WENMO_DATA")
     with pytest.raises(InputError, match=r"films/train\.tsv does not exist"):
         train("films/train.tsv", model="textcnn", out=tmp_path / "n", overrides=overrides)
+
+
+def test_a_few_rows_of_a_large_train_find_the_regularization(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wenmo.training.linear._ROWS_FOR_CHOOSING", 90)
+    result = train(reviews, model="tfidf", out=tmp_path / "m")
+    chosen = tomllib.loads((tmp_path / "m" / "recipe.toml").read_text())["model"]["regularization"]
+    assert chosen in (1.0, 3.0, 10.0, 30.0) and result.dev["accuracy"]["value"] > 0.9

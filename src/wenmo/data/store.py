@@ -55,11 +55,6 @@ class RaggedColumn:
         parts = [np.diff(offsets) for _, offsets in self.pieces]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
-    @property
-    def num_values(self) -> int:
-        """Length of all rows together."""
-        return sum(int(offsets[-1] - offsets[0]) for _, offsets in self.pieces)
-
     def __getitem__(self, row: int) -> NDArray[Any]:
         """A view of one row.
 

@@ -188,7 +188,7 @@ def _class_names(names: Sequence[str]) -> Callable[[Any], Sequence[object]]:
 
     def name_of(value: object) -> object:
         if isinstance(value, list):
-            return tuple(names[item] for item in value)
+            return tuple(names[item] for item in value if item is not None and item >= 0)
         return names[value] if isinstance(value, int) and value >= 0 else None
 
     return lambda array: [name_of(value) for value in array.to_pylist()]

@@ -168,14 +168,19 @@ class Comparison:
         return entry
 
     def _train_all(self, entry: Entry, recipe: Recipe, corpus: Corpus, folder: Path) -> None:
-        """Every seed, or every fold; the best seed on dev, or the first fold, stands for the model."""
+        """Every seed, or every fold; the first stands for the model.
+
+        The best seed would enter the paired test with luck that a model of one run, like the linear ones, lacks.
+        """
         linear = recipe.model.fitting == "convex"
         parts = _fold_parts(corpus, self._num_folds, recipe) if self._num_folds else [corpus]
         seconds, found = [], []
         for fold, part in enumerate(parts):
             for seed in range(1 if linear else self._seeds):
                 seeded = recipe.training.model_copy(update={"seed": recipe.training.seed + seed})
-                place = folder if fold == seed == 0 else folder.with_name(f"{folder.name}-fold{fold}-seed{seed}")
+                place = folder.with_name(
+                    folder.name + (f"-fold{fold}" if fold else "") + (f"-seed{seed}" if seed else "")
+                )
                 observer = self._watcher.training(entry.model, seed)
                 result = run(
                     recipe.model_copy(update={"training": seeded}),
@@ -199,7 +204,7 @@ class Comparison:
         corpus: Corpus,
         num_parts: int,
     ) -> None:
-        place, result, judged = found[0 if self._num_folds else int(np.argmax(entry.values))]
+        place, result, judged = found[0]
         metric = judged.task.metric
         if self._num_folds:
             # Seeds on the same texts are no new evidence: a fold counts once.

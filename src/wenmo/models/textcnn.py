@@ -167,9 +167,7 @@ class TextCnn(nn.Module):
         return (start >= first) & (start < first + count.unsqueeze(1))
 
     def _pool(self, feature_map: Tensor, inside: Tensor) -> Tensor:
-        """``(batch, positions, num_filters)`` to ``(batch, num_filters * num_maxima)``."""
-        if self.config.pooling == "max":
-            return feature_map.amax(dim=1)
+        """``(batch, positions, num_filters)`` to ``(batch, num_filters * num_maxima)``: the average, or k maxima."""
         if self.config.pooling == "average":
             return feature_map.sum(dim=1) / inside.sum(dim=1, keepdim=True).clamp(min=1)
         # Room behind the text for maxima that it is too short to have. A stable sort, so that of equal answers the

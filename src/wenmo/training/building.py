@@ -24,10 +24,12 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
     """The recipe with the labels of the data, behind those of the model that the run goes on from.
 
     Raises:
-        InputError: there is only one label.
+        InputError: there is only one label, or none.
     """
     found, several = find_labels(corpus.train)
     known = before.task.config.labels if before else recipe.task.labels
+    if not known and not found:
+        raise InputError(f"{recipe.data.train}: no row has a label; a classifier needs some to learn")
     if not known and len(found) < 2 and not several:
         raise InputError(f"{recipe.data.train}: every row has the label {found[0]!r}; a classifier needs two")
     new = tuple(label for label in found if label not in known)

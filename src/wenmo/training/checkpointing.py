@@ -9,9 +9,8 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -44,7 +43,6 @@ class RunState:
     finished: bool = False
     log_bytes: int = 0
     """Length of ``training.jsonl`` at this state; later lines are dropped on resuming."""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -141,9 +139,12 @@ def run_lock(folder: Path) -> Iterator[None]:
     """Keep every other process out of a run's folder. The lock of a dead process is no lock.
 
     Raises:
-        InputError: a living process works in the folder.
+        InputError: a living process works in the folder, or there is a file in its place.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{folder}: a file stands in the way of this folder; choose another --out") from error
     lock = FileLock(folder / "run.lock")
     try:
         lock.acquire(timeout=0)
@@ -153,8 +154,8 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        (folder / "run.lock").unlink(missing_ok=True)
         with suppress(OSError):
+            (folder / "run.lock").unlink()  # Windows refuses while another process looks at it
             folder.rmdir()  # only when it is empty: a run that could not begin leaves nothing behind
 
 

@@ -73,12 +73,13 @@ def choose_device(name: str = "") -> torch.device:
     Raises:
         InputError: the named device is not there.
     """
+    own = os.environ.get("LOCAL_RANK", "0")
     if name:
         try:
-            return torch.empty(0, device=name).device
+            return torch.empty(0, device=f"cuda:{own}" if name == "cuda" else name).device
         except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
             why = str(error).splitlines()[0]
             raise InputError(f"the device {name!r} cannot be used: {why}; leave it out, or name cpu") from error
     if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda", int(own))
     return torch.device("cpu")

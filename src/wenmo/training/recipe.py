@@ -47,8 +47,7 @@ def _tokenizer(value: Any) -> Any:
     unknown = [name for name in values if name not in known]
     if unknown:
         raise ValueError(f"the tokenizer has no field {unknown[0]!r}; its fields are {', '.join(known)}")
-    values = {name: tuple(found) if isinstance(found, list) else found for name, found in values.items()}
-    return TokenizerConfig(**values)
+    return TypeAdapter(TokenizerConfig).validate_python(values)
 
 
 def _config_to_dict(config: Any) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def _run(
     observers: Sequence[Observer],
 ) -> TrainingResult:
     begun, earlier = time.monotonic(), 0.0
-    torch.manual_seed(recipe.training.seed)
+    torch.manual_seed(recipe.training.seed + (world.rank << 32))  # each process drops other units
     before = load_folder(start) if start else None
     recipe = with_labels(recipe, corpus, before)
     texts = (row.text for row in corpus.train)
