@@ -23,9 +23,8 @@ _REGULARIZATIONS = {"logistic": (1.0, 3.0, 10.0, 30.0), "naive-bayes-svm": (0.01
 _SMOOTHING = 1.0
 """Wang and Manning's alpha."""
 _ROWS_FOR_CHOOSING = 10_000
-_MAX_ITERATIONS = 200
-_SVM_TOLERANCE = 1e-2
-"""The answers on dev do not change below it, the time does."""
+_LOGISTIC_TOLERANCE, _SVM_TOLERANCE = 1e-3, 1e-2
+"""The answers on dev do not change below them, the time does."""
 _NEVER = -30.0
 """The score of a label that stands on no text that was fitted on."""
 
@@ -109,21 +108,19 @@ def _matrix(model: Linear, store: TokenStore) -> "csr_matrix":
 def _logistic(
     matrix: "csr_matrix", hot: NDArray[np.bool_], strength: float, config: LinearConfig, multi_label: bool
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Logistic regression: weights ``(vocab_size, num_labels)`` and biases."""
+    """Logistic regression, each label against the rest: weights ``(vocab_size, num_labels)`` and biases.
+
+    On ten labels and 45,000 titles this takes a quarter of the time of one multinomial fit and is no worse on dev.
+    """
     from sklearn.linear_model import LogisticRegression
 
     del config
 
     def one_against_rest(yes: NDArray[np.bool_]) -> tuple[NDArray[Any], float]:
-        fitted = LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS).fit(matrix, yes)
+        fitted = LogisticRegression(C=strength, solver="liblinear", tol=_LOGISTIC_TOLERANCE).fit(matrix, yes)
         return fitted.coef_[0], float(fitted.intercept_[0])
 
-    if multi_label or hot.shape[1] == 2:
-        return _each_label(hot, matrix.shape[1], one_against_rest, multi_label)
-    fitted = LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS).fit(matrix, hot.argmax(axis=1))
-    weights, bias = np.zeros((matrix.shape[1], hot.shape[1])), np.full(hot.shape[1], _NEVER)
-    weights[:, fitted.classes_], bias[fitted.classes_] = fitted.coef_.T, fitted.intercept_
-    return weights, bias
+    return _each_label(hot, matrix.shape[1], one_against_rest, multi_label)
 
 
 def _naive_bayes_svm(
