@@ -114,7 +114,7 @@ class TextCnn(nn.Module):
         maps, pooled = [], []
         for i, (width, conv) in enumerate(zip(self.config.kernel_sizes, self._filters(), strict=True)):
             bias = cast(Tensor, conv.bias)
-            # Outside the text stand zeros; they never win a maximum, because relu gives nothing smaller.
+            # Outside the text stand zeros, which add nothing to an average.
             feature_map = F.relu(scores[i] + bias) * inside[i].unsqueeze(-1)  # (batch, positions, num_filters)
             note(f"answers of the filters of width {width}", feature_map, "batch", "n-grams", "num_filters")
             # relu and the bias keep the order, so the maximum may be taken before them.
