@@ -75,7 +75,8 @@ def run_fold(fold: Fold, recipe: Recipe) -> dict[str, object]:
     begun = time.monotonic()
     training = recipe.training.model_copy(update={"seed": fold.seed})
     tokenizer = recipe.data.tokenizer
-    if fold.name == "trec" and tokenizer.segmenter == "kim":  # the author's code lower-cases everything but TREC
+    # The author's code lower-cases everything but TREC; word vectors that are given here know lower case only.
+    if fold.name == "trec" and tokenizer.segmenter == "kim" and not recipe.data.vectors:
         tokenizer = type(tokenizer)(**{**vars(tokenizer), "lowercase": False})
     data = recipe.data.model_copy(update={"tokenizer": tokenizer})
     recipe = recipe.model_copy(update={"training": training, "data": data})

@@ -133,6 +133,30 @@ def test_a_recipe_says_how_much_is_test_and_vectors_are_for_the_models_that_take
     assert [row["failed"] for row in result.values["rows"]] == [None] * 3
 
 
+def test_a_comparison_is_not_resumed_with_other_settings(reviews: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cmp"
+    compare(reviews, models=["bag"], out=out, overrides=SMALL)
+    for changed in ({"overrides": [*SMALL, "training.learning_rate=0.5"]}, {"seeds": 2, "overrides": SMALL}):
+        with pytest.raises(InputError, match="--resume would change"):
+            compare(reviews, models=["bag"], out=out, resume=True, **changed)  # type: ignore[arg-type]
+
+
+def test_texts_that_are_not_to_be_shown_leave_a_finished_comparison(reviews: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cmp"
+    lines = reviews.read_text(encoding="utf-8").splitlines()
+    swapped = {"good": "bad", "bad": "good"}
+    for i in range(1, len(lines), 5):  # a fifth of the labels is wrong, so that there are errors to show
+        label, text = lines[i].split("\t")
+        lines[i] = f"{swapped[label]}\t{text}"
+    reviews.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    shown = compare(reviews, models=["bag"], out=out, overrides=SMALL).values["hardest"]
+    assert shown and all(example["text"] for example in shown)
+    compare(reviews, models=["bag"], out=out, overrides=SMALL, resume=True, no_texts=True)
+    for name in ("comparison.json", "report.html"):
+        written = (out / name).read_text(encoding="utf-8")
+        assert not any(example["text"] in written for example in shown)
+
+
 def test_a_comparison_is_not_resumed_on_other_texts(reviews: Path, tmp_path: Path) -> None:
     compare(reviews, models=["bag"], out=tmp_path / "cmp", overrides=SMALL)
     (tmp_path / "cmp" / "comparison.json").unlink()  # as if it had been stopped

@@ -138,6 +138,22 @@ def test_the_trace_shows_the_way_from_words_to_the_vector_of_the_text(
     assert steps[-1].name == "vector of the text" and steps[-1].shape == (1, 12)
 
 
+def test_dropout_takes_the_same_numbers_of_a_word_wherever_it_stands(batch_of: Callable[..., TokenBatch]) -> None:
+    config = TextCnnConfig(
+        vocab_size=4, embedding_size=64, kernel_sizes=(1,), num_filters=64, embedding_dropout_prob=0.5
+    )
+    model = TextCnn(config)
+    with torch.no_grad():
+        model.embeddings.words.weight.fill_(1.0)
+        model.convs[0].weight.copy_(torch.eye(64).unsqueeze(-1))
+        model.convs[0].bias.zero_()
+    answers = model.train()(batch_of([[1, 2, 1], [1]])).last_hidden_state
+    assert set(answers[0].unique().tolist()) == {0.0, 2.0}  # kept numbers are scaled by 1 / (1 - 0.5)
+    assert torch.equal(answers[0, 0], answers[0, 2]) and torch.equal(answers[0, 0], answers[1, 0])
+    assert not torch.equal(answers[0, 0], answers[0, 1])
+    assert model.eval()(batch_of([[1, 2, 1]])).last_hidden_state.unique().tolist() == [1.0]
+
+
 def test_impossible_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="kernel_sizes must be widths"):
         TextCnnConfig(kernel_sizes=())

@@ -69,8 +69,9 @@ def test_warm_up_and_decay_follow_their_formulas() -> None:
         return [rate_factor(step, 12, settings) for step in (1, 4, 8, 12)]
 
     assert factors("constant") == [0.25, 1, 1, 1]
-    assert factors("linear") == [0.25, 1, 0.5, 0]
-    assert factors("cosine") == pytest.approx([0.25, 1, 0.5, 0])
+    # 8 updates behind the warm-up: the 4th of them has 5/8 of the rate, the last 1/8, so that it still moves.
+    assert factors("linear") == [0.25, 1, 0.625, 0.125]
+    assert factors("cosine") == pytest.approx([0.25, 1] + [0.5 * (1 + math.cos(math.pi * x)) for x in (3 / 8, 7 / 8)])
     # Vaswani et al. 2017, equation 3, over its peak: min(s^-0.5, s * w^-1.5) / w^-0.5
     assert factors("noam") == pytest.approx([min(s**-0.5, s * 4**-1.5) * 2 for s in (1, 4, 8, 12)])
 

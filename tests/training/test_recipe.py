@@ -70,6 +70,23 @@ def test_a_file_about_one_model_does_not_hold_for_another(tmp_path: Path) -> Non
     assert recipe.model.model_type == "bag" and recipe.training.seed == 3
 
 
+def test_the_saved_recipe_of_one_preset_says_nothing_about_another_of_its_class(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    overrides = ["model.regularization=4.0", "data.tokenizer.min_frequency=7", "data.dev_share=0.3"]
+    saved = Recipe.build(model="nbsvm", overrides=overrides)
+    file.write_text(tomli_w.dumps(saved.to_dict()))
+    again, other = Recipe.build(model="nbsvm", file=file), Recipe.build(model="tfidf", file=file)
+    assert again == saved
+    assert other.model == Recipe.build(model="tfidf").model and other.data.tokenizer.min_frequency == 2
+    assert other.data.dev_share == 0.3
+
+
+def test_a_recipe_that_only_changes_its_presets_own_values_is_still_about_it(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('[model]\nname = "tfidf"\nuse_idf = false\n')
+    assert Recipe.build(model="tfidf", file=file).model.use_idf is False  # type: ignore[attr-defined]
+
+
 def test_a_file_may_name_its_model_beside_the_call(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text('[model]\nname = "textcnn"\nnum_filters = 7\n[training]\nseed = 3\n')

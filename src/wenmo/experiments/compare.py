@@ -27,7 +27,7 @@ from wenmo.training.checkpointing import run_lock
 from wenmo.training.corpus import Corpus, read_corpus
 from wenmo.training.progress import Observer
 from wenmo.training.recipe import Recipe
-from wenmo.training.run import TrainingResult, run
+from wenmo.training.run import TrainingResult, first_difference, run
 
 BASELINES = ("tfidf", "nbsvm")
 """Always among the models, and first: they answer in seconds."""
@@ -96,14 +96,21 @@ class Comparison:
         self._seeds, self._num_folds = seeds, num_folds
         self._no_texts, self._resume, self._device = no_texts, resume, device
         self._budget, self._max_size = parse_seconds(budget), parse_bytes(max_size)
+        self._asked = {
+            "recipes": {name: _as_json(recipe.to_dict()) for name, recipe in recipes.items()},
+            "seeds": seeds,
+            "folds": num_folds,
+            "budget_seconds": self._budget,
+            "max_size_bytes": self._max_size,
+        }
 
     def run(self) -> dict[str, Any]:
         """Compare, choose, score on test once, and write ``winner/`` and ``comparison.json``."""
         if (self._out / "comparison.json").exists():
-            if self._resume:
-                finished: dict[str, Any] = json.loads((self._out / "comparison.json").read_text(encoding="utf-8"))
-                return finished
-            raise InputError(f"{self._out}: a comparison stands there already; choose another --out")
+            if not self._resume:
+                raise InputError(f"{self._out}: a comparison stands there already; choose another --out")
+            self._hold_to_what_was_asked(_read_json(self._out / "plan.json"))
+            return self._finished()
         with run_lock(self._out):
             corpus = read_corpus(self._first.data)
             if not corpus.dev and not self._num_folds:
@@ -124,6 +131,20 @@ class Comparison:
             write_json(self._out / "comparison.json", result)
             return result
 
+    def _finished(self) -> dict[str, Any]:
+        """What a finished comparison came to; its texts are taken out for good where they are not to be shown."""
+        place = self._out / "comparison.json"
+        finished = _read_json(place)
+        if self._no_texts and any(example["text"] is not None for example in finished["hardest"]):
+            finished["hardest"] = [example | {"text": None} for example in finished["hardest"]]
+            write_json(place, finished)
+        return finished
+
+    def _hold_to_what_was_asked(self, kept: Mapping[str, Any]) -> None:
+        difference = first_difference(kept["asked"], self._asked) if "asked" in kept else None
+        if difference:
+            raise InputError(f"{self._out}: --resume would change {difference}; start anew in another --out")
+
     def _plan(self, corpus: Corpus, kept: Mapping[str, Plan]) -> tuple[dict[str, Plan], list[Entry]]:
         """What each network will take, told before the first of them starts; and those that fail at once."""
         networks = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "gradient"}
@@ -143,16 +164,18 @@ class Comparison:
         described = {
             n: {"recipe": p.recipe.to_dict(), "epochs": p.epochs, "seconds": p.seconds} for n, p in plans.items()
         }
-        write_json(self._out / "plan.json", {"data_sha256": corpus.digest(), "networks": described})
+        plan = {"data_sha256": corpus.digest(), "asked": self._asked, "networks": described}
+        write_json(self._out / "plan.json", plan)
         return plans, impossible
 
     def _kept_plans(self, corpus: Corpus) -> dict[str, Plan]:
         """What an interrupted comparison had planned: timed anew, it would come out a little different."""
         place = self._out / "plan.json"
-        fresh: dict[str, Any] = {"data_sha256": corpus.digest(), "networks": {}}
-        kept = json.loads(place.read_text(encoding="utf-8")) if self._resume and place.exists() else fresh
+        fresh: dict[str, Any] = {"data_sha256": corpus.digest(), "asked": self._asked, "networks": {}}
+        kept = _read_json(place) if self._resume and place.exists() else fresh
         if kept["data_sha256"] != fresh["data_sha256"]:
             raise InputError(f"{self._out}: --resume would mix models of other texts with these; choose another --out")
+        self._hold_to_what_was_asked(kept)
         write_json(place, kept)
         return {n: Plan(Recipe.from_dict(p["recipe"]), p["epochs"], p["seconds"]) for n, p in kept["networks"].items()}
 
@@ -347,6 +370,15 @@ def _fold_parts(corpus: Corpus, num_folds: int, recipe: Recipe) -> list[Corpus]:
             )
         )
     return parts
+
+
+def _as_json(values: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(values))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return read
 
 
 def _curve(path: Path, metric: str) -> list[dict[str, float]]:

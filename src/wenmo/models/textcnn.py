@@ -5,8 +5,8 @@ follows the author's code, https://github.com/yoonkim/CNN_sentence. We differ in
 reaches the result: a text has the same features alone and in any batch. A text shorter than a filter is completed
 with zero vectors, so that it gives features and not an error.
 
-Beyond the paper: average and k-max pooling over time (Kalchbrenner et al., ACL 2014, section 3.3), and the choice of
-the padding.
+Beyond the paper: average and k-max pooling over time (Kalchbrenner et al., ACL 2014, section 3.3), the choice of the
+padding, and dropout on the word vectors.
 """
 
 from dataclasses import dataclass
@@ -43,6 +43,9 @@ class TextCnnConfig(ModelConfig):
     pooling: Literal["max", "average", "kmax"] = "max"
     num_maxima: int = 1
     """How many of the strongest answers ``kmax`` keeps, in the order of the text."""
+    embedding_dropout_prob: float = 0.0
+    """While training, numbers of word vectors are set to 0, in every place of a batch where the word stands (Gal and
+    Ghahramani 2016, section 4.2)."""
 
     def __post_init__(self) -> None:
         if not self.kernel_sizes or min(self.kernel_sizes) < 1:
@@ -51,6 +54,8 @@ class TextCnnConfig(ModelConfig):
             raise ValueError("embedding_size, num_filters and num_maxima must be at least 1")
         if self.num_maxima > 1 and self.pooling != "kmax":
             raise ValueError(f"num_maxima={self.num_maxima} needs pooling='kmax'; got pooling={self.pooling!r}")
+        if not 0 <= self.embedding_dropout_prob < 1:
+            raise ValueError(f"embedding_dropout_prob must be in [0, 1); got {self.embedding_dropout_prob}")
 
     @property
     def hidden_size(self) -> int:
@@ -100,6 +105,7 @@ class TextCnn(nn.Module):
         if length == 0:
             raise ValueError("the batch has length 0; drop rows without tokens, or let the tokenizer add [CLS]")
         vectors, index = self._distinct_vectors(batch)
+        vectors = F.dropout(vectors, self.config.embedding_dropout_prob, self.training)
         note("vectors of the distinct words", vectors, "words", "embedding_size")
         before, behind = self._margins()
         index = F.pad(index, (before, behind), value=len(vectors))  # (batch, before + length + behind)

@@ -1,7 +1,8 @@
 """Checkpoints that appear whole or not at all, and the lock of a run.
 
-``checkpoints/step-N/`` holds the model, the best model so far, the optimizers and the random state as safetensors, and
-where the run stands as JSON. Nothing in it can run code.
+``checkpoints/step-N/`` holds the model, the best model so far and the optimizers as safetensors, and where the run
+stands as JSON. Nothing in it can run code. There is no random state: what an update draws follows from the seed and the
+number of the update.
 """
 
 import json
@@ -12,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 from torch import Tensor
@@ -53,7 +53,6 @@ class Checkpoint:
     model: Mapping[str, Tensor]
     best: Mapping[str, Tensor] | None
     optimizer: Mapping[str, Tensor]
-    random: Mapping[str, Tensor]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -64,15 +63,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """
     parent = folder / "checkpoints"
     place = parent / f"step-{checkpoint.state.step}"
-    aside = parent / f"step-{checkpoint.state.step}.{os.getpid()}.tmp"
+    aside = parent / f"step-{checkpoint.state.step}.tmp"
     try:
-        shutil.rmtree(aside, ignore_errors=True)
+        for left_over in parent.glob("step-*.tmp"):  # by a process that was killed: the lock of the run is ours
+            shutil.rmtree(left_over, ignore_errors=True)
         aside.mkdir(parents=True)
         write_weights(aside / "model.safetensors", checkpoint.model)
         if checkpoint.best is not None:
             write_weights(aside / "best.safetensors", checkpoint.best)
         write_weights(aside / "optimizer.safetensors", checkpoint.optimizer)
-        write_weights(aside / "random.safetensors", checkpoint.random)
         write_json(aside / "state.json", asdict(checkpoint.state))
         if place.exists():
             shutil.rmtree(place)
@@ -105,7 +104,6 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
             model=load_file(place / "model.safetensors"),
             best=load_file(best) if best.exists() else None,
             optimizer=load_file(place / "optimizer.safetensors"),
-            random=load_file(place / "random.safetensors"),
         )
     except Exception as error:
         raise InputError(
@@ -116,22 +114,6 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 def remove_checkpoints(folder: Path) -> None:
     """A finished run needs none."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-
-def random_state() -> dict[str, Tensor]:
-    """The state of torch's own generators."""
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state |= {f"cuda:{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
-    return state
-
-
-def set_random_state(state: Mapping[str, Tensor]) -> None:
-    """Put back what `random_state` gave."""
-    torch.set_rng_state(state["cpu"])
-    devices = sorted(name for name in state if name.startswith("cuda:"))
-    if devices and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([state[name] for name in devices])
 
 
 @contextmanager

@@ -71,6 +71,7 @@ class Loop:
         self._best: dict[str, Tensor] | None = None
         self._log = JsonLog(folder / "training.jsonl") if self.world.is_main else None
         self._norm = 0.0
+        self._batches_of_epoch = 1
         self._last_save = time.monotonic()
 
     def resume(self) -> bool:
@@ -82,7 +83,6 @@ class Loop:
         self.task.load_state_dict(dict(checkpoint.model))
         self._best = dict(checkpoint.best) if checkpoint.best is not None else None
         load_optimizer_tensors(self.optimizers, dict(checkpoint.optimizer))
-        ckpt.set_random_state(checkpoint.random)
         return True
 
     def run(self) -> ckpt.RunState:
@@ -132,7 +132,9 @@ class Loop:
 
     def _batches(self) -> list[tuple[Rows, bool]]:
         whole = self._order.epoch(self._lengths, self.state.epoch)
-        return self._order.shard(whole, self.world.rank, self.world.size)
+        batches = self._order.shard(whole, self.world.rank, self.world.size)
+        self._batches_of_epoch = max(1, len(batches))
+        return batches
 
     def _advance(self, num_batches: int, batches_of_epoch: int) -> None:
         self.state.step += 1
@@ -144,6 +146,7 @@ class Loop:
     def _update(self, group: Sequence[tuple[Rows, bool]], total: int) -> float:
         """One step of the optimizer over some batches; the mean loss of their counted labels."""
         self.task.train()
+        self._seed_update()
         losses, count = torch.zeros(1, device=self.device), torch.zeros(1, device=self.device)
         for rows, counts in group:
             example = _to_device(self._task.example(self._train, rows), self.device, counts)
@@ -168,6 +171,11 @@ class Loop:
         self.state.loss_sum += loss_value
         self.state.loss_count += labels
         return loss_value / labels
+
+    def _seed_update(self) -> None:
+        """What an update draws, such as dropout, is a function of seed, process and update, as the data's order is."""
+        numbers = (self.settings.seed, self.world.rank, self.state.step)
+        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
 
     def _whole_gradients(self) -> None:
         """Every process sums the same tensors, so a parameter without a gradient gets zeros."""
@@ -211,7 +219,7 @@ class Loop:
     def _look_at_dev(self, late: bool) -> None:
         record: dict[str, Any] = {
             "step": self.state.step,
-            "epoch": round(self.state.epoch + self.state.batch / max(1, len(self._batches())), 3),
+            "epoch": round(self.state.epoch + self.state.batch / self._batches_of_epoch, 3),
             "loss": self.state.loss_sum / max(1.0, self.state.loss_count),
             "learning_rate": self.optimizers[0].param_groups[0]["lr"],
             "gradient_norm": self._norm,
@@ -250,7 +258,6 @@ class Loop:
                     model=self.task.state_dict(),
                     best=self._best,
                     optimizer=optimizer_tensors(self.optimizers),
-                    random=ckpt.random_state(),
                 ),
             )
             self._last_save = time.monotonic()

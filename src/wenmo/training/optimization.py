@@ -142,7 +142,7 @@ def rate_factor(step: int, total_steps: int, settings: TrainingSettings) -> floa
         return step / warmup
     if settings.schedule == "constant":
         return 1.0
-    progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+    progress = min(1.0, (step - 1 - warmup) / max(1, total_steps - warmup))  # the last update still moves
     return 1 - progress if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
 
 

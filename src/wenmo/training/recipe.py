@@ -24,7 +24,7 @@ from pydantic import (
 
 from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
-from wenmo.models.registry import config_class, preset
+from wenmo.models.registry import Preset, config_class, preset
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.text.tokenizers import TokenizerConfig
 
@@ -32,6 +32,12 @@ _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[int, Field(ge=1)]
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+_SUITS_ONE_MODEL = ("tokenizer", "max_length", "bucket")
+"""Fields of the data that a model's preset, or a recipe about a model, sets for this model."""
+_OF_ANY_TRAINING = ("seed", "deterministic", "precision", "tensorboard", "max_seconds")
+"""Fields of the training that say nothing about a model."""
 
 
 class _Settings(BaseModel):
@@ -205,18 +211,23 @@ class Recipe(_Settings):
         named = in_file.pop("name", None)
         name = model or named
         whole = below.get("model", {}).get("model_type")
-        kind = whole or (preset(name).model_type if name else None)
-        told = in_file.get("model_type") or (preset(named).model_type if named else kind)
-        if (kind and told != kind) or (model and named and named != model):
-            in_file = {}  # the file is about another model: what it says of that one does not hold here
         merged: dict[str, Any] = {}
-        if name and not whole:
+        if whole:
+            wanted = {"model_type": whole}
+        elif name:
             chosen = preset(name)
+            wanted = _model_values(chosen)
             merged = {
-                "model": {"model_type": chosen.model_type, **chosen.values},
+                "model": wanted,
                 "data": {**chosen.data, "tokenizer": dict(chosen.tokenizer)},
                 "training": dict(chosen.training),
             }
+        else:
+            wanted = {}
+        if named is None or named != name:
+            told = {**in_file, **(_model_values(preset(named)) if named else {})}
+            if any(_listed(told.get(field, value)) != _listed(value) for field, value in wanted.items()):
+                from_file, in_file = _for_any_model(from_file), {}
         merged = _merge(merged, below)
         merged = _merge(merged, {**from_file, "model": in_file})
         merged = _merge(merged, values or {})
@@ -258,6 +269,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name a recipe file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from error
+
+
+def _model_values(chosen: Preset) -> dict[str, Any]:
+    """What tells a preset's model from others: presets of one class differ in the values they set."""
+    return {"model_type": chosen.model_type, **chosen.values}
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _for_any_model(from_file: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file about another model says of the data, the task and the run; what suits that model does not hold."""
+    data = {name: value for name, value in from_file.get("data", {}).items() if name not in _SUITS_ONE_MODEL}
+    training = {name: value for name, value in from_file.get("training", {}).items() if name in _OF_ANY_TRAINING}
+    return {**from_file, "data": data, "training": training}
 
 
 def _parse_override(text: str) -> dict[str, Any]:

@@ -168,7 +168,6 @@ def _run(
     observers: Sequence[Observer],
 ) -> TrainingResult:
     begun, earlier = time.monotonic(), 0.0
-    torch.manual_seed(recipe.training.seed + (world.rank << 32))  # each process drops other units
     before = load_folder(start) if start else None
     recipe = with_labels(recipe, corpus, before)
     texts = (row.text for row in corpus.train)
@@ -243,7 +242,7 @@ def _hold_to(recipe: Recipe, corpus: Corpus, out: Path, start: Path | None, resu
     described = recipe.to_dict() | {"run": {"data_sha256": corpus.digest(), "from": str(start or "")}}
     place = out / "run.toml"
     if resume and place.exists():
-        difference = _first_difference(read_toml(place), described)
+        difference = first_difference(read_toml(place), described)
         if difference:
             raise InputError(f"{out}: --resume would change {difference}; start anew in another --out")
     if not world.is_main:
@@ -254,14 +253,15 @@ def _hold_to(recipe: Recipe, corpus: Corpus, out: Path, start: Path | None, resu
         raise JobError(f"{place}: cannot be written ({error}); free some space or choose another --out") from error
 
 
-def _first_difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
+def first_difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
+    """Where nested settings begin to differ, in words; how long a run takes may change."""
     for name in {**old, **new}:
         here = f"{path}.{name}" if path else name
         if here.startswith("training.") and name in _MAY_CHANGE:
             continue
         a, b = old.get(name), new.get(name)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            if found := _first_difference(a, b, here):
+            if found := first_difference(a, b, here):
                 return found
         elif a != b:
             return f"{here} from {a!r} to {b!r}"
