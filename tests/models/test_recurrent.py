@@ -143,8 +143,8 @@ def test_a_window_stops_gradients_where_it_ends_whatever_the_company(
 
 
 def test_recurrent_dropout_drops_the_same_connections_at_every_step(tiny: Callable[..., nn.Module]) -> None:
-    # Without inputs, and with the identity for U, a unit only repeats itself. With p = 0.5 its one connection is dropped
-    # at every step, and the state is 0 from the first on; or it is kept and doubled at every step.
+    # Without inputs, and with the identity for U, a unit only repeats itself. With p = 0.5 its one connection is
+    # dropped, and the state is 0 from the first step on; or it is kept and doubled at every step.
     model = tiny("rnn", activation="relu", recurrent_dropout_prob=0.5, embedding_dropout_prob=0.0).train()
     (cell,) = model.stack.cells()
     with torch.no_grad():

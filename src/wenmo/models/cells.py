@@ -132,7 +132,7 @@ class Cell(nn.Module):
         """
         if self.kernel is None:
             return self.run_step_by_step(products, states, weight_hh, course)
-        return scan(self.kernel, products, weight_hh, self._kernel_bias(), states, course)
+        return scan(self.kernel, products, weight_hh, self.recurrent_bias(), states, course)
 
     def run_step_by_step(
         self, products: Tensor, states: Sequence[Tensor], weight_hh: Tensor, course: Course
@@ -149,13 +149,22 @@ class Cell(nn.Module):
             return products.new_empty(0, self.num_units), states
         return torch.cat([rows for _, rows in sorted(outputs, key=lambda found: found[0])]), states
 
+    def recurrent_bias(self) -> Tensor | None:
+        """What is added to ``U h`` and cannot be added to ``W x`` instead."""
+        return None
+
+    @torch.no_grad()
+    def prepared_input(self) -> tuple[Tensor, Tensor]:
+        """W and b for answering: with batch normalisation, which then is one scale and one shift a row, inside them."""
+        if self.norm_ih is None:
+            return self.weight_ih, self._input_bias()
+        mean, variance = cast(Tensor, self.norm_ih.running_mean), cast(Tensor, self.norm_ih.running_var)
+        scale = self.norm_ih.weight / (variance + self.norm_ih.eps).sqrt()
+        return self.weight_ih * scale.unsqueeze(1), self._input_bias() - mean * scale
+
     def _input_bias(self) -> Tensor:
         """What is added to ``W x``: both biases, where it makes no difference which product they follow."""
         return self.bias_ih if self.bias_hh is None else self.bias_ih + self.bias_hh
-
-    def _kernel_bias(self) -> Tensor | None:
-        """What the kernel adds to ``U h``."""
-        return None
 
     def _recurrent(self, hidden: Tensor, weight_hh: Tensor) -> Tensor:
         """``U h``, normalised if both products are."""
@@ -277,7 +286,8 @@ class GruCell(Cell):
     def _input_bias(self) -> Tensor:
         return self.bias_ih
 
-    def _kernel_bias(self) -> Tensor | None:
+    def recurrent_bias(self) -> Tensor | None:
+        """See `Cell`."""
         return self.bias_hh
 
 

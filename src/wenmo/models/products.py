@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Multiplier = Callable[[Tensor], Tensor]
 _ONEDNN_TYPES = (torch.float32, torch.bfloat16)
 
 
@@ -28,17 +29,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return product
 
 
-def multiplier(weight: Tensor, num_rows: int) -> Callable[[Tensor], Tensor]:
-    """A function from ``(rows, input_size)`` to its product with ``weight``, without gradients.
+def multiplier(weight: Tensor, num_rows: int, bias: Tensor | None = None) -> Multiplier:
+    """A function from ``(rows, input_size)`` to its product with ``weight``, plus the bias, without gradients.
 
     Args:
         weight: ``(output_size, input_size)``; a later change of it may not be seen.
-        num_rows: how many rows there are at most, for which the matrix is laid out.
+        num_rows: about how many rows there are, for which the matrix is laid out.
+        bias: ``(output_size,)``.
     """
+    weight, bias = weight.detach(), None if bias is None else bias.detach()
     if not _has_onednn(weight):
-        return lambda x: x @ weight.t()
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), num_rows)
-    return lambda x: _onednn(x, packed, None)
+        return lambda x: F.linear(x, weight, bias)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), num_rows)
+    return lambda x: _onednn(x, packed, bias) if len(x) else F.linear(x, weight, bias)
 
 
 class _Linear(torch.autograd.Function):

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from wenmo.models.packing import Packing
-from wenmo.models.products import multiplier, weight_gradient
+from wenmo.models.products import Multiplier, multiplier, weight_gradient
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -204,14 +204,22 @@ def scan(
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs):
         outputs, *after = _Scan.apply(kernel, course, *inputs)  # type: ignore[no-untyped-call]
         return outputs, after
+    recur = multiplier(weight.to(products.dtype), len(states[0]), None if bias is None else bias.to(products.dtype))
+    return scan_without_gradients(kernel, products, recur, states, course)
+
+
+def scan_without_gradients(
+    kernel: Kernel, products: Tensor, recur: Multiplier, states: Sequence[Tensor], course: Course
+) -> tuple[Tensor, States]:
+    """As `scan`; ``recur`` gives ``U h`` with its bias, from and to the type of ``products``."""
     after = [state.to(_computed_in(products), copy=True) for state in states]
-    outputs = products.new_empty(len(products), weight.size(1))
-    recur = multiplier(weight.to(products.dtype), len(after[0]))
+    num_units = after[0].size(1)
+    outputs = products.new_empty(len(products), num_units)
     for start, size, _ in course.rows():
         gates = products[start : start + size].to(after[0].dtype, copy=True)
         rows = [state[:size] for state in after]
-        kept = [gates.new_empty(size, weight.size(1)) for _ in range(kernel.num_kept)]
-        kernel.step(gates, _recurrent(recur, rows[0], bias, products.dtype), rows, kept)
+        kept = [gates.new_empty(size, num_units) for _ in range(kernel.num_kept)]
+        kernel.step(gates, recur(rows[0].to(products.dtype)), rows, kept)
         outputs[start : start + size] = rows[0]
     return outputs, after
 
@@ -230,14 +238,13 @@ class _Scan(torch.autograd.Function):
         before = [gates.new_empty(num_tokens, num_units) for _ in states]
         kept = [gates.new_empty(num_tokens, num_units) for _ in range(kernel.num_kept)]
         after = [state.to(dtype, copy=True) for state in states]
-        recur = multiplier(weight.to(products.dtype), len(after[0]))
+        recur = multiplier(weight.to(products.dtype), len(after[0]), None if bias is None else bias.to(products.dtype))
         for start, size, _ in course.rows():
             block = slice(start, start + size)
             rows = [state[:size] for state in after]
             for earlier, state in zip(before, rows, strict=True):
                 earlier[block] = state
-            recurrent = _recurrent(recur, rows[0], bias, products.dtype)
-            kernel.step(gates[block], recurrent, rows, [each[block] for each in kept])
+            kernel.step(gates[block], recur(rows[0].to(products.dtype)), rows, [each[block] for each in kept])
             outputs[block] = rows[0]
         ctx.save_for_backward(weight, products.new_empty(0), gates, *before, *kept)
         return (outputs, *after)
@@ -265,11 +272,6 @@ class _Scan(torch.autograd.Function):
         of_weight = weight_gradient(of_recurrent, before[0].to(like_products.dtype)).to(weight.dtype)
         of_bias = into[0].sum(dim=0).to(weight.dtype) if ctx.has_bias else None
         return (None, None, into[-1].to(like_products.dtype), of_weight, of_bias, *carried)
-
-
-def _recurrent(recur: Callable[[Tensor], Tensor], hidden: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
-    product = recur(hidden.to(dtype))
-    return product if bias is None else product.add_(bias)
 
 
 def _computed_in(products: Tensor) -> torch.dtype:
