@@ -96,7 +96,7 @@ def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
 
 def _smaller(config: ModelConfig) -> ModelConfig | None:
     """The same model with layers half as wide; None where they are small already."""
-    names = [name for name in ("embedding_size", "num_filters") if getattr(config, name, 0) >= 32]
+    names = [name for name in ("embedding_size", "num_filters", "num_units") if getattr(config, name, 0) >= 32]
     given_vectors = getattr(config, "channels", "rand") != "rand"
     names = [name for name in names if not (given_vectors and name == "embedding_size")]
     return replace(config, **{name: getattr(config, name) // 2 for name in names}) if names else None
