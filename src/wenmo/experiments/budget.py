@@ -95,11 +95,14 @@ def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
 
 
 def _smaller(config: ModelConfig) -> ModelConfig | None:
-    """The same model with layers half as wide; None where they are small already."""
+    """The same model with layers half as wide; None where they are small already, or have to be as they are."""
     names = [name for name in ("embedding_size", "num_filters", "num_units") if getattr(config, name, 0) >= 32]
     given_vectors = getattr(config, "channels", "rand") != "rand"
     names = [name for name in names if not (given_vectors and name == "embedding_size")]
-    return replace(config, **{name: getattr(config, name) // 2 for name in names}) if names else None
+    try:
+        return replace(config, **{name: getattr(config, name) // 2 for name in names}) if names else None
+    except ValueError:  # sizes that rest on each other, such as a residual connection's
+        return None
 
 
 def _parse(text: str | float | None, units: dict[str, int], option: str, example: str) -> float | None:
