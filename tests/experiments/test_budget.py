@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from wenmo.experiments import budget
 from wenmo.experiments.budget import plan_network
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.training.corpus import Corpus, read_corpus
@@ -28,18 +29,36 @@ def test_without_a_budget_the_trial_only_tells_how_long_it_takes(corpus: Corpus)
     assert plan.epochs == 20 and plan.seconds > 0
 
 
-def test_a_budget_that_nothing_fits_makes_the_layers_as_small_as_they_get(corpus: Corpus) -> None:
-    plan = plan_network(recipe_of(), corpus, 1e-4)
+def test_a_budget_halves_layers_as_long_as_that_saves_time(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ten seconds an epoch, half of them whatever the width: three epochs in 0.8 * 22 s want 5.9 s each.
+    def seconds(recipe: Recipe, _: Corpus) -> float:
+        assert isinstance(recipe.model, RecurrentConfig)
+        return 5 + recipe.model.num_units / 30
+
+    monkeypatch.setattr(budget, "_seconds_of_an_epoch", seconds)
+    plan = plan_network(recipe_of(), corpus, 22)
     assert isinstance(plan.recipe.model, RecurrentConfig)
-    assert (plan.recipe.model.embedding_size, plan.recipe.model.num_units) == (18, 18)
-    assert plan.epochs == 1.0 and plan.recipe.training.max_seconds == pytest.approx(0.8e-4)
+    # 150 units take 10 s and 75 take 7.5; 37 would take 6.2, which is more than four fifths of it.
+    assert (plan.recipe.model.embedding_size, plan.recipe.model.num_units) == (150, 75)
+    assert plan.epochs == pytest.approx(22 * 0.8 / 7.5, abs=0.06)
+    assert plan.recipe.training.max_seconds == pytest.approx(22 * 0.8)
 
 
-def test_given_vectors_keep_their_width_and_what_rests_on_it(corpus: Corpus, tmp_path: Path) -> None:
-    vectors = tmp_path / "vectors.txt"
-    vectors.write_text("fine " + "1 " * 64 + "\n", encoding="utf-8")
+def test_layers_that_cost_what_they_are_wide_get_as_small_as_they_may(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "_seconds_of_an_epoch", lambda recipe, _: recipe.model.num_units)
+    plan = plan_network(recipe_of(), corpus, 1)
+    assert isinstance(plan.recipe.model, RecurrentConfig)
+    # Narrower word vectors alone would save nothing here.
+    assert (plan.recipe.model.embedding_size, plan.recipe.model.num_units) == (37, 18)
+    assert plan.epochs == 1.0
+
+
+def test_given_vectors_keep_their_width_and_what_rests_on_it(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "_seconds_of_an_epoch", lambda recipe, _: recipe.model.num_units)
     # Two directions of 32 units are as wide as the vectors, which they add: with fewer units there is nothing to add.
-    residual = ["model.embedding_size=64", "model.channels=static", "model.num_units=32", "model.residual=true"]
-    plan = plan_network(recipe_of(*residual, f"data.vectors={vectors}"), corpus, 1e-4)
+    fields = ["model.embedding_size=64", "model.channels=static", "model.num_units=32", "model.residual=true"]
+    plan = plan_network(recipe_of(*fields), corpus, 1)
     assert isinstance(plan.recipe.model, RecurrentConfig)
     assert (plan.recipe.model.embedding_size, plan.recipe.model.num_units) == (64, 32)

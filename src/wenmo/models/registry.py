@@ -56,7 +56,7 @@ class Preset:
 
 
 # Without dropout a recurrent model knows some thousand texts by heart within a few epochs.
-_RECURRENT_TRAINING = {"learning_rate": 1e-3, "max_grad_norm": 5.0, "batch_size": 32}
+_RECURRENT_TRAINING = {"learning_rate": 1e-3, "max_grad_norm": 5.0}
 _RECURRENT_DROPOUT = {"embedding_dropout_prob": 0.5, "recurrent_dropout_prob": 0.2}
 
 
