@@ -163,6 +163,19 @@ def test_recurrent_dropout_drops_the_same_connections_at_every_step(tiny: Callab
     assert states.unique().tolist() == [1.0]
 
 
+def test_embedding_dropout_drops_the_same_numbers_wherever_a_word_stands(
+    tiny: Callable[..., nn.Module], batch_of: Callable[..., TokenBatch]
+) -> None:
+    model = tiny("gru", embedding_dropout_prob=0.5).train()
+    batch = batch_of([[3, 4, 3, 5, 3], [4, 3]])
+    packing = Packing.of(batch.attention_mask)
+    vectors = packing.unpack(model._vectors(batch, packing))
+    close(vectors[0, 0], vectors[0, 2])
+    close(vectors[0, 1], vectors[1, 0])
+    factors = (vectors[0, :2] / model.embeddings(torch.tensor([3, 4]))).flatten()
+    assert factors.unique().tolist() == [0.0, 2.0]
+
+
 def test_word_dropout_drops_all_that_stand_for_a_word(
     tiny: Callable[..., nn.Module], batch_of: Callable[..., TokenBatch]
 ) -> None:

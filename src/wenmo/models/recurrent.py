@@ -5,8 +5,9 @@ its first, and both states behind a token stand beside each other. The cells, th
 `wenmo.models.cells`. Padding never reaches a result, because no step is computed for it.
 
 Dropout stands where it does in Merity et al., ICLR 2018, https://arxiv.org/abs/1708.02182: on the recurrent weights
-(DropConnect, section 2: connections of U are dropped, the same for all steps of a batch), on the word vectors, and
-between layers. Residual connections are those of Wu et al., 2016, https://arxiv.org/abs/1609.08144, equation 6.
+(DropConnect, section 2: connections of U are dropped, the same for all steps of a batch), on the word vectors (of a
+word in every place where it stands, as in Gal and Ghahramani, NeurIPS 2016, section 4.2), and between layers. Residual
+connections are those of Wu et al., 2016, https://arxiv.org/abs/1609.08144, equation 6.
 """
 
 from dataclasses import dataclass
@@ -70,9 +71,9 @@ class RecurrentConfig(ModelConfig):
     residual: bool = False
     """A layer whose input is as wide as its output adds it."""
     embedding_dropout_prob: float = 0.0
-    """Dropout on the numbers of the word vectors."""
+    """While training, numbers of word vectors are set to 0, in every place of a batch where the word stands."""
     word_dropout_prob: float = 0.0
-    """Dropout of whole words: all that stand for one in a batch, or none."""
+    """The same of whole word vectors."""
     hidden_dropout_prob: float = 0.0
     """Dropout between layers."""
     recurrent_dropout_prob: float = 0.0
@@ -294,14 +295,17 @@ class Recurrent(nn.Module):
         """The word vectors of the packed tokens, with dropout."""
         if batch.input_ids is None:
             assert batch.inputs_embeds is not None, "a recurrent model reads input_ids or inputs_embeds"
-            vectors = packing.pack(batch.inputs_embeds)
-        else:
-            words = packing.pack(batch.input_ids)
-            vectors = self.embeddings(words)
-            if self.training and self.config.word_dropout_prob:
-                kept = F.dropout(vectors.new_ones(self.config.vocab_size, 1), self.config.word_dropout_prob)
-                vectors = vectors * kept[words]
-        return F.dropout(vectors, self.config.embedding_dropout_prob, self.training)
+            return self._drop(packing.pack(batch.inputs_embeds))
+        words = packing.pack(batch.input_ids)
+        if not self.training:
+            return cast(Tensor, self.embeddings(words))
+        words, index = torch.unique(words, return_inverse=True)
+        return self._drop(self.embeddings(words)).index_select(0, index)
+
+    def _drop(self, vectors: Tensor) -> Tensor:
+        """Dropout on numbers of vectors, and on whole ones."""
+        whole = F.dropout(vectors.new_ones(len(vectors), 1), self.config.word_dropout_prob, self.training)
+        return F.dropout(vectors, self.config.embedding_dropout_prob, self.training) * whole
 
 
 def make_cell(config: RecurrentConfig, input_size: int) -> Cell:
