@@ -269,6 +269,8 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
         inner = nested.setdefault(section, {})
         for name in names[:-1]:
             inner = inner.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"settings[{path!r}] stands beside the whole of it; give every field by its own path")
         inner[names[-1]] = value
     return nested
 
