@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from wenmo.errors import InputError, JobError
 from wenmo.models.registry import build_model, config_from_dict
 from wenmo.models.shapes import shapes_only
+from wenmo.models.windows import windows_of
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.text.tokenizers import Tokenizer
 
@@ -97,6 +98,7 @@ def load_folder(path: Path) -> ModelFolder:
         task_config = ClassificationConfig.from_dict({**recipe["task"], "labels": labels})
         with shapes_only():
             task = Classification(build_model(config), config, task_config)
+        task.windows = windows_of(recipe["data"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: {CONFIG} or {RECIPE} does not describe a model ({error}); copy the whole folder again"

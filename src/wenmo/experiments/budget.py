@@ -85,7 +85,7 @@ def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
     recipe = with_labels(recipe, corpus, None)
     tokenizer = Tokenizer.train((row.text for row in corpus.train), recipe.data.tokenizer)
     recipe, task, _ = build_task(recipe, rows, tokenizer, None)
-    store = encode(rows, tokenizer, recipe.task, recipe.data.max_length)
+    store = encode(rows, tokenizer, recipe.task, recipe.data.max_length, long_texts=recipe.data.long_texts)
     with TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         settings = recipe.training.model_copy(update={"max_steps": 1, "patience": 0, "max_seconds": 0.0})
         loop = Loop(

@@ -16,7 +16,7 @@ from wenmo.tasks.metrics import approximate_randomisation, confusion_matrix, dec
 from wenmo.training.card import model_card
 from wenmo.training.corpus import Corpus, count_cut, encode
 from wenmo.training.loop import answer_store
-from wenmo.training.recipe import Recipe
+from wenmo.training.recipe import DataSettings, Recipe
 
 _NUM_HARDEST = 20
 
@@ -41,7 +41,8 @@ class Judged:
 def judge(place: Path, rows: Sequence[Row]) -> Judged:
     """Ask the model of a folder."""
     folder = load_folder(place)
-    store = encode(rows, folder.tokenizer, folder.task.config, folder.recipe["data"]["max_length"])
+    data = DataSettings.model_validate(folder.recipe["data"])
+    store = encode(rows, folder.tokenizer, folder.task.config, data.max_length, long_texts=data.long_texts)
     answers = answer_store(folder.task, store, torch.device("cpu"), "float32")
     return Judged(folder.task, folder.task.gold(store), answers)
 
@@ -64,7 +65,9 @@ def write_down_test(place: Path, metrics: Mapping[str, Any], corpus: Corpus) -> 
     folder = load_folder(place)
     recipe = Recipe.from_dict(folder.recipe)
     told = {**folder.metrics, "test": dict(metrics)}
-    store = encode(corpus.train, folder.tokenizer, folder.task.config, recipe.data.max_length)
+    store = encode(
+        corpus.train, folder.tokenizer, folder.task.config, recipe.data.max_length, long_texts=recipe.data.long_texts
+    )
     card = model_card(
         recipe,
         corpus,

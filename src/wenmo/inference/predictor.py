@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.folder import ModelFolder, load_folder
 from wenmo.inference.engines import Precision, TokenIds, choose_engine, run_in_batches
+from wenmo.inference.long_texts import vectors_of_windows, windowed
 from wenmo.models.pooling import Pooling, pool
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import decide
@@ -52,17 +54,20 @@ class TextCounts:
 
     texts: int = 0
     cut: int = 0
-    """Texts with more tokens than the model reads."""
+    """Texts with more tokens than the model reads at once."""
     unknown: int = 0
     """Texts without any token that the model knows, also empty ones."""
     first_unknown: int = 0
     """Which text, from 1, was the first of them."""
+    reading: LongTexts | None = field(default=None, compare=False)
+    """What was done to the texts that were cut, as the predictor says; without it they were cut behind the limit."""
 
     def warnings(self, max_length: int) -> list[str]:
         """A sentence for each count that is not 0."""
         said = []
         if self.cut:
-            said.append(f"{self.cut:,} of {self.texts:,} texts were cut behind {max_length:,} tokens, as in training")
+            done = (self.reading or LongTexts(max_length)).participle
+            said.append(f"{self.cut:,} of {self.texts:,} texts were {done}, as in training")
         if self.unknown:
             said.append(
                 f"{self.unknown:,} of {self.texts:,} texts have no token that the model knows; the first is text "
@@ -113,11 +118,14 @@ class Predictor:
         self.extractor: nn.Module = folder.task.extractor
         self.labels: tuple[str, ...] = folder.task.config.labels
         self.max_length: int = folder.recipe.get("data", {}).get("max_length", 0)
-        """Tokens of a text that are read; 0: all."""
+        """Tokens of a text that are read at once; 0: all."""
+        self.long_texts = LongTexts.of_recipe(folder.recipe)
         self._precision = _known_precision(precision)
         self._device = choose_device(device)
         self.task.to(self._device)
-        self._engine = choose_engine(self.extractor, runtime, self._device, self._precision)
+        self._engine = windowed(
+            choose_engine(self.extractor, runtime, self._device, self._precision), self.task.windows
+        )
 
     @property
     def runtime(self) -> str:
@@ -201,8 +209,8 @@ class Predictor:
         if self.max_length:
             too_long = [i for i, row in enumerate(rows) if len(row) > self.max_length]
             for i in too_long:
-                rows[i] = rows[i][: self.max_length]
-            counts.cut += len(too_long)
+                rows[i] = self.long_texts.cut(rows[i])
+            counts.cut, counts.reading = counts.cut + len(too_long), self.long_texts
         unknown = _without_known(rows, self.tokenizer.unk_token_id)
         if len(unknown):
             counts.first_unknown = counts.first_unknown or counts.texts + int(unknown[0]) + 1
@@ -224,7 +232,10 @@ class Predictor:
         def pooled(batch: TokenBatch) -> Tensor:
             return pool(self.extractor(batch).last_hidden_state, batch.attention_mask, how)
 
-        return run_in_batches(rows, pooled, self._device, self._precision)
+        def computed(texts: Sequence[TokenIds]) -> Tensor:
+            return run_in_batches(texts, pooled, self._device, self._precision)
+
+        return vectors_of_windows(rows, self.task.windows, computed) if self.task.windows else computed(rows)
 
     def _predictions(self, probabilities: NDArray[np.float32]) -> Iterator[Prediction]:
         chosen = decide(probabilities, self.task.config.multi_label)

@@ -1,5 +1,6 @@
 """Classification: one label a text, or several, over any extractor."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,14 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wenmo.data.batching import store_batch
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.features import IGNORED_LABEL, TokenBatch
+from wenmo.features import TokenBatch
 from wenmo.models.config import Config, ModelConfig
+from wenmo.models.windows import Windows
+from wenmo.tasks.losses import ClassificationLoss, LossName
 from wenmo.tasks.metrics import Interval, classification_metrics, decide
 from wenmo.tasks.task import Example
 
@@ -35,12 +37,24 @@ class ClassificationConfig(Config):
     """Each label's weights are scaled down to this norm after an update (Kim 2014, section 2.2); 0: not at all."""
     metric: Literal["accuracy", "macro_f1", "micro_f1"] = "accuracy"
     """By which models are chosen on dev."""
+    loss: LossName = "cross_entropy"
+    """``focal`` makes little of the texts that are answered well already (Lin et al. 2017)."""
+    focal_gamma: float = 2.0
+    """How little; 0 is cross entropy."""
+    label_smoothing: float = 0.0
+    """This share of a text's label is spread evenly over all labels."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """``balanced``: a text weighs the more, the rarer its label is in the training texts."""
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("task.labels names a label twice")
         if not 0 <= self.dropout_prob < 1:
             raise ValueError(f"dropout_prob must be at least 0 and below 1; got {self.dropout_prob}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing}")
+        if not 0 <= self.focal_gamma < math.inf:
+            raise ValueError(f"focal_gamma must not be negative; got {self.focal_gamma}")
 
 
 class Classification(nn.Module):
@@ -54,8 +68,16 @@ class Classification(nn.Module):
         self.extractor_config = extractor_config
         self.config = config
         self.metric: str = config.metric
+        self.windows: Windows | None = None
+        """How a text is read that is longer than the extractor reads at once; None: as it is."""
         self.dropout = nn.Dropout(config.dropout_prob)
         self.classifier = nn.Linear(extractor_config.pooler_size, len(config.labels))
+        self.loss = ClassificationLoss(
+            loss=config.loss,
+            focal_gamma=config.focal_gamma,
+            label_smoothing=config.label_smoothing,
+            multi_label=config.multi_label,
+        )
 
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own initialisation; the classifier starts at zero, as in Kim's code."""
@@ -65,21 +87,27 @@ class Classification(nn.Module):
 
     def logits(self, batch: TokenBatch) -> Tensor:
         """``(batch, num_labels)``."""
-        logits: Tensor = self.classifier(self.dropout(self.extractor(batch).pooler_output))
+        logits: Tensor = self.classifier(self.dropout(self.pooled(batch)))
         return logits
 
-    def forward(self, example: Example) -> tuple[Tensor, Tensor]:
-        """Cross entropy, summed over the counted texts, and their number.
+    def pooled(self, batch: TokenBatch) -> Tensor:
+        """``(batch, pooler_size)``: the vector of each text."""
 
-        With several labels: the binary cross entropy of a text is the mean over the labels.
-        """
-        logits = self.logits(example.batch).float()
-        if self.config.multi_label:
-            counted = example.labels[:, 0] != IGNORED_LABEL
-            losses = F.binary_cross_entropy_with_logits(logits, example.labels.float(), reduction="none").mean(dim=1)
-            return losses[counted].sum(), counted.sum()
-        loss = F.cross_entropy(logits, example.labels, reduction="sum", ignore_index=IGNORED_LABEL)
-        return loss, (example.labels != IGNORED_LABEL).sum()
+        def read(texts: TokenBatch) -> Tensor:
+            vectors: Tensor = self.extractor(texts).pooler_output
+            return vectors
+
+        return self.windows.vectors(batch, read) if self.windows else read(batch)
+
+    def forward(self, example: Example) -> tuple[Tensor, Tensor]:
+        """The loss, summed over the counted texts, and their number; `wenmo.tasks.losses` says which."""
+        summed: tuple[Tensor, Tensor] = self.loss(self.logits(example.batch).float(), example.labels)
+        return summed
+
+    def learn_frequencies(self, train: TokenStore) -> None:
+        """Where the settings want classes weighed, weigh them by the texts that will be trained on."""
+        if self.config.class_weights == "balanced":
+            self.loss.weigh_by(self.gold(train), len(self.config.labels))
 
     def answers(self, batch: TokenBatch) -> Tensor:
         """Probabilities ``(batch, num_labels)``; they sum to 1 unless a text may have several labels."""
@@ -115,7 +143,9 @@ class Classification(nn.Module):
         """The value of the metric by which models are chosen."""
         if self.metric == "accuracy":
             return float(self.is_right(gold, answers).mean())
-        return self.measure(gold, answers)[self.metric]["value"]
+        # The value alone is wanted, at every look at dev; its interval would take most of the time.
+        metrics = classification_metrics(gold, answers, multi_label=self.config.multi_label, resamples=1)
+        return metrics[self.metric]["value"]
 
     def is_right(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.bool_]:
         """``(rows,)``: whether all labels of a text are answered as they should be."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.folder import wenmo_version
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe
@@ -51,7 +52,8 @@ def model_card(
         "- It answers every text with one of its labels, also a text of another kind, language or time than it was "
         "trained on.",
         "- Words that were not in the training data are unknown to it.",
-        f"- Texts are cut behind {recipe.data.max_length} tokens; {num_cut} of the training texts reached that length."
+        f"- Longer texts are {LongTexts(recipe.data.max_length, recipe.data.long_texts).participle}; "
+        f"{num_cut} of the training texts reached that length."
         if recipe.data.max_length
         else "- Texts are read to their end.",
         "- Probabilities are not calibrated.",

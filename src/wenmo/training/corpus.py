@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from wenmo.data.check import look_like_measurements
+from wenmo.data.long_texts import LongTexts, Reading
 from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.data.splits import split_rows
@@ -86,13 +87,16 @@ def encode(
     task: ClassificationConfig,
     max_length: int,
     place: Path | None = None,
+    *,
+    long_texts: Reading = "head",
 ) -> TokenStore:
-    """Rows as ids of tokens and labels; texts over ``max_length`` tokens (0: no limit) are cut behind it.
+    """Rows as ids of tokens and labels; of texts over ``max_length`` tokens (0: no limit), what ``long_texts`` keeps.
 
     A store of many characters goes to the file ``place``, where one is named, and is mapped into memory.
     """
     labels = label_ids(rows, task)
-    ids = (text_ids[: max_length or None] for text_ids in _encoded(rows, tokenizer))
+    reading = LongTexts(max_length, long_texts)
+    ids = (reading.cut(text_ids) for text_ids in _encoded(rows, tokenizer))
     if place is None or sum(len(row.text) for row in rows) < _CHARACTERS_IN_MEMORY:
         return TokenStore.from_rows(input_ids=list(ids), labels=labels)
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wenmo.data.batching import BatchOrder, Rows, store_batch
+from wenmo.data.sampling import rows_of_classes
 from wenmo.data.store import TokenStore
 from wenmo.errors import JobError
 from wenmo.features import IGNORED_LABEL
@@ -63,6 +64,8 @@ class Loop:
         self._task: Task = task  # type: ignore[assignment]
         self._train, self._dev, self._folder, self._observers = train, dev, folder, observers
         self._lengths = train["input_ids"].lengths
+        balanced = settings.sampling == "balanced"
+        self._classes = rows_of_classes(self._task.gold(train)) if balanced else None
         self._order = BatchOrder(
             batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, bucket=bucket, seed=settings.seed
         )
@@ -127,14 +130,16 @@ class Loop:
 
     def updates_of_an_epoch(self) -> int:
         """Of the first epoch: with ``batch_tokens`` they differ a little, and a resumed run must not notice."""
-        batches = self._order.shard(self._order.epoch(self._lengths, 0), self.world.rank, self.world.size)
-        return math.ceil(len(batches) / self.settings.accumulation_steps)
+        return math.ceil(len(self._batches_of(0)) / self.settings.accumulation_steps)
 
     def _batches(self) -> list[tuple[Rows, bool]]:
-        whole = self._order.epoch(self._lengths, self.state.epoch)
-        batches = self._order.shard(whole, self.world.rank, self.world.size)
+        batches = self._batches_of(self.state.epoch)
         self._batches_of_epoch = max(1, len(batches))
         return batches
+
+    def _batches_of(self, epoch: int) -> list[tuple[Rows, bool]]:
+        whole = self._order.epoch(self._lengths, epoch, classes=self._classes)
+        return self._order.shard(whole, self.world.rank, self.world.size)
 
     def _advance(self, num_batches: int, batches_of_epoch: int) -> None:
         self.state.step += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError, JobError
 from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, write_text
@@ -22,6 +23,7 @@ from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, ru
 from wenmo.training.continuation import forgetting, settings_of
 from wenmo.training.corpus import Corpus, count_cut, encode, read_corpus
 from wenmo.training.distribution import World, choose_device, joined_world
+from wenmo.training.fitting import refuse_what_cannot_apply
 from wenmo.training.linear import fit_linear
 from wenmo.training.loop import Loop, answer_store
 from wenmo.training.progress import Observer, TensorBoard
@@ -81,6 +83,10 @@ def train(
     time_column: str | None = None,
     encoding: str | None = None,
     precision: str | None = None,
+    loss: str | None = None,
+    label_smoothing: float | None = None,
+    class_weights: str | None = None,
+    sampling: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
     device: str = "",
@@ -97,6 +103,10 @@ def train(
         recipe: a TOML file with the settings; what stands in the call wins over it.
         overrides: ``path.to.field=value``.
         values: nested settings, like a recipe.
+        loss: ``cross_entropy`` or ``focal``.
+        label_smoothing: the share of a label that is spread over all labels.
+        class_weights: ``balanced``: every label counts the same, however rare it is.
+        sampling: ``balanced``: every label is drawn equally often, however rare it is.
         start: a model folder to go on from, with new data or new labels.
         resume: go on with an interrupted run; a finished one is left alone.
 
@@ -118,7 +128,8 @@ def train(
             "time_column": time_column,
             "encoding": encoding,
         },
-        "training": {"seed": seed, "precision": precision},
+        "task": {"loss": loss, "label_smoothing": label_smoothing, "class_weights": class_weights},
+        "training": {"seed": seed, "precision": precision, "sampling": sampling},
     }
     for name, section in (values or {}).items():
         settings[name] = {**section, **{k: v for k, v in settings.get(name, {}).items() if v is not None}}
@@ -168,17 +179,26 @@ def _run(
     observers: Sequence[Observer],
 ) -> TrainingResult:
     begun, earlier = time.monotonic(), 0.0
+    refuse_what_cannot_apply(recipe)
     before = load_folder(start) if start else None
     recipe = with_labels(recipe, corpus, before)
     texts = (row.text for row in corpus.train)
     tokenizer = before.tokenizer if before else Tokenizer.train(texts, recipe.data.tokenizer)
     place = out / "stores"
     stores = {
-        name: encode(rows, tokenizer, recipe.task, recipe.data.max_length, place / f"{name}-{world.rank}.arrow")
+        name: encode(
+            rows,
+            tokenizer,
+            recipe.task,
+            recipe.data.max_length,
+            place / f"{name}-{world.rank}.arrow",
+            long_texts=recipe.data.long_texts,
+        )
         for name, rows in (("train", corpus.train), ("dev", corpus.dev), ("test", corpus.test))
         if rows
     }
     recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
+    task.learn_frequencies(stores["train"])
     _hold_to(recipe, corpus, out, start, resume, world)
     if recipe.model.fitting == "convex":
         fit_linear(task, stores["train"], stores.get("dev"))
@@ -207,7 +227,8 @@ def _run(
     notes = [*corpus.notes, *([coverage.as_sentence()] if coverage else [])]
     if num_cut := count_cut(stores["train"], recipe.data.max_length):
         subject = "text is" if num_cut == 1 else "texts are"
-        notes.append(f"{num_cut:,} training {subject} cut behind {recipe.data.max_length:,} tokens (data.max_length)")
+        reading = LongTexts(recipe.data.max_length, recipe.data.long_texts)
+        notes.append(f"{num_cut:,} training {subject} {reading.participle} (data.max_length)")
     result = TrainingResult(
         model=out,
         task=recipe.task.task,
