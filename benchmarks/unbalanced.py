@@ -56,7 +56,7 @@ def waimai(folder: Path, seed: int) -> tuple[Rows, Rows, Rows, str]:
 
 
 def tnews(folder: Path, seed: int) -> tuple[Rows, Rows, Rows, str]:
-    """6,000 titles to train on, 2,000 for dev, and 6,000 of the published dev part, which stands in no other, for test."""
+    """6,000 titles to train on, 2,000 for dev, and 6,000 of the published dev part for test, none of them in train."""
 
     def read(name: str) -> Rows:
         lines = (folder / "tnews" / name).read_text(encoding="utf-8").splitlines()[1:]
