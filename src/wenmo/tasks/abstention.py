@@ -2,15 +2,16 @@
 
 Angelopoulos et al., "Learn then Test: Calibrating Predictive Algorithms to Achieve Risk Control", 2021,
 https://arxiv.org/abs/2110.01052: every threshold on the confidence is a hypothesis, "the error above it is larger than
-promised". It is tested on rows that no choice has seen. Of the ``n`` rows above a threshold, ``k`` are answered wrongly,
-binomial given ``n``; so ``P(Bin(n, risk) <= k)`` is an exact p-value, without any assumption on the model. The thresholds are tested one after the other in an order that was fixed before (fixed-sequence testing), and the
-last one before the first failure is used: the chance that its error is larger than promised is at most 1 - confidence.
+promised". It is tested on rows that no choice has seen. Of the ``n`` rows above a threshold, ``k`` are answered
+wrongly, binomial given ``n``; so ``P(Bin(n, risk) <= k)`` is an exact p-value, without any assumption on the model.
+The thresholds are tested one after the other in an order that was fixed before (fixed-sequence testing), and the last
+one before the first failure is used: the chance that its error is larger than promised is at most 1 - confidence.
 
-The order of the tests must not depend on the rows that test. The highest confidence of all would leave too few rows for
-any test to succeed. So a second set of rows, those that the model was chosen by, lays out the order: it says at
+The order of the tests must not depend on the rows that test. The highest confidence of all would leave too few rows
+for any test to succeed. So a second set of rows, those that the model was chosen by, lays out the order: it says at
 which threshold success is likeliest, and from there the thresholds go down to answering everything (the split
-fixed-sequence testing of Laufer-Goldshtein et al. 2022, https://arxiv.org/abs/2210.07913). That these rows also
-chose the epoch costs power at worst; the promise holds whatever they say.
+fixed-sequence testing of Laufer-Goldshtein et al. 2022, https://arxiv.org/abs/2210.07913). That these rows also chose
+the epoch costs power at worst; the promise holds whatever they say.
 
 Nothing here needs scipy: a model keeps its promise where it answers, and there only torch and numpy are installed.
 """

@@ -2,7 +2,8 @@
 
 What can be seen without labels: the confidences (two-sample Kolmogorov-Smirnov test), the labels answered (chi-squared
 test of the two lists of counts) and the share of tokens that the model does not know (Welch's test of the means over
-the texts). With many texts a test finds differences that do no harm, so a difference has to be sure *and* of some size.
+the texts). With many texts a test finds differences that do no harm, so a difference has to be sure *and* of some
+size.
 
 Texts can come and go: of the new ones only counts are kept, for which the Kolmogorov-Smirnov distance is still exact,
 because between two calibration rows one of the two distribution functions does not move.

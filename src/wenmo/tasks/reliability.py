@@ -1,11 +1,12 @@
 """Do the probabilities mean what they say? Bins of confidence, the calibration error, and what chance alone would show.
 
 Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/abs/1706.04599, section 2. With
-one label a text the confidence is the probability of the likeliest label, and what happens is that it is right; where a text
-may have several, every label of every text is a probability of its own, and what happens is that the text has it.
+one label a text the confidence is the probability of the likeliest label, and what happens is that it is right; where
+a text may have several, every label of every text is a probability of its own, and what happens is that the text has
+it.
 
-A finite test part shows an error even where every probability is true: with 15 bins and 1,800 texts, about 2 %. So each
-error is told beside the one that perfect probabilities would show on as many texts.
+A finite test part shows an error even where every probability is true: with 15 bins and 1,800 texts, about 2 %. So
+each error is told beside the one that perfect probabilities would show on as many texts.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
 """From probabilities to labels: thresholds chosen on dev, and decisions by what mistakes cost.
 
-Where a text may have several labels, a label is said where its probability reaches its threshold. Where it has one, the
-label with the largest probability *relative to its threshold* is said; with two labels whose thresholds add up to 1,
-that is the ordinary threshold on one of them. With costs, no dev is needed: the label is said whose expected cost under
-the probabilities is smallest (Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001), so the probabilities
-should be calibrated.
+Where a text may have several labels, a label is said where its probability reaches its threshold. Where it has one,
+the label with the largest probability *relative to its threshold* is said; with two labels whose thresholds add up to
+1, that is the ordinary threshold on one of them. With costs, no dev is needed: the label is said whose expected cost
+under the probabilities is smallest (Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001), so the
+probabilities should be calibrated.
 """
 
 from collections.abc import Callable, Sequence
