@@ -72,7 +72,8 @@ def _probabilities(metrics: Mapping[str, Any]) -> str:
     found = metrics.get("calibration")
     if not found:
         return "Probabilities are not calibrated."
-    return f"Probabilities were calibrated on {found['rows']:,} dev texts ({found['method']}); they hold for texts like those."
+    rows, method = found["rows"], found["method"]
+    return f"Probabilities were calibrated on {rows:,} labelled texts ({method}); they hold for texts like those."
 
 
 def _kept(corpus: Corpus) -> str:

@@ -333,9 +333,8 @@ def _finished(out: Path) -> TrainingResult:
     """What a finished run had come to."""
     metrics = load_folder(out).metrics
     known = {name: metrics[name] for name in ("task", "parameters", "steps", "seconds", "dev", "test", "notes")}
-    return TrainingResult(
-        model=out, **known, forgotten=metrics.get("forgotten"), calibration=metrics.get("calibration")
-    )
+    also = {name: metrics.get(name) for name in ("forgotten", "calibration")}
+    return TrainingResult(model=out, **known, **also)
 
 
 def _text(path: str | Path | None) -> str | None:
