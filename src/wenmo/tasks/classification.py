@@ -55,8 +55,8 @@ class ClassificationConfig(Config):
     least_precision: float = 0.0
     """The precision wanted of ``positive``, or of each of several labels; with ``threshold_for=precision``."""
     thresholds: tuple[float, ...] = ()
-    """One for each label, in their order. Of several labels, all are said that reach theirs; of single ones, the one that
-    is largest relative to its own. Empty: 0.5, and the likeliest; ``threshold_for`` fills it in."""
+    """One for each label, in their order. Of several labels, all are said that reach theirs; of single ones, the one
+    that is largest relative to its own. Empty: 0.5, and the likeliest; ``threshold_for`` fills it in."""
     costs: tuple[tuple[float, ...], ...] = ()
     """What mistakes cost: rows are right labels, columns are answers; with several labels 2 x 2, no and yes."""
 

@@ -333,8 +333,8 @@ def _finished(out: Path) -> TrainingResult:
     """What a finished run had come to."""
     metrics = load_folder(out).metrics
     known = {name: metrics[name] for name in ("task", "parameters", "steps", "seconds", "dev", "test", "notes")}
-    also = {name: metrics.get(name) for name in ("forgotten", "calibration")}
-    return TrainingResult(model=out, **known, **also)
+    calibration = metrics.get("calibration")
+    return TrainingResult(model=out, **known, forgotten=metrics.get("forgotten"), calibration=calibration)
 
 
 def _text(path: str | Path | None) -> str | None:
