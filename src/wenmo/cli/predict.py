@@ -1,6 +1,7 @@
 """``wenmo predict``, ``wenmo embed`` and ``wenmo evaluate``: a trained model in use."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +17,8 @@ def predict(
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write .tsv, .jsonl or .parquet instead of printing.")
     ] = None,
-    abstain: Annotated[
-        float, typer.Option(metavar="P", help="Give no label where the probability is below this.")
-    ] = 0.0,
+    abstain: options.Abstain = None,
+    confidence: options.Confidence = 0.95,
     text_column: options.TextColumn = None,
     encoding: options.Encoding = None,
     device: options.Device = "",
@@ -37,8 +37,11 @@ def predict(
     from wenmo.inference.writers import predict_file
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
+    promise = loaded.promise(abstain, confidence) if abstain is not None else None
+    if promise is not None:
+        print_message(promise.sentence())
     if out is None and results().is_terminal and not as_json:
-        print_answers(loaded, texts, text_column=text_column, encoding=encoding, abstain=abstain)
+        print_answers(loaded, texts, text_column=text_column, encoding=encoding, promise=promise)
         return
     file_format = "jsonl" if out is None and as_json else ""
     written = predict_file(
@@ -48,10 +51,15 @@ def predict(
         text_column=text_column,
         encoding=encoding,
         file_format=file_format,
-        abstain=abstain,
+        promise=promise,
     )
     if out is not None:
-        print_json(written) if as_json else print_message(f"{written['rows']:,} answers in {out}")
+        print_json(written) if as_json else print_message(_written(written, out))
+
+
+def _written(written: Mapping[str, Any], out: str) -> str:
+    abstained = f", {written['abstained']:,} of them without a label" if written["promise"] else ""
+    return f"{written['rows']:,} answers in {out}{abstained}"
 
 
 def embed(

@@ -127,6 +127,6 @@ def kolmogorov_tail(scaled: float) -> float:
 
 def chi_squared_tail(statistic: float, degrees: int) -> float:
     """The chance of a larger statistic."""
-    half = torch.tensor([degrees / 2, statistic / 2], dtype=torch.float64)
-    tail: float = torch.special.gammaincc(half[0], half[1]).item()
+    half_degrees, half = torch.tensor([degrees / 2, statistic / 2], dtype=torch.float64)
+    tail: float = torch.special.gammaincc(half_degrees, half).item()
     return tail
