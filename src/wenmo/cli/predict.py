@@ -1,6 +1,7 @@
 """``wenmo predict``, ``wenmo embed`` and ``wenmo evaluate``: a trained model in use."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -99,6 +100,12 @@ def evaluate(
     model: options.ModelFolder,
     data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts.")],
     *,
+    out: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write a page with everything as well.")] = None,
+    abstain: options.Abstain = None,
+    confidence: options.Confidence = 0.95,
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Another model: is the difference more than chance?")
+    ] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
@@ -110,11 +117,15 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Say how well a model answers labelled texts."""
-    from wenmo.cli.summaries import print_evaluation
+    from wenmo.cli.evaluation import print_evaluation
+    from wenmo.reports.evaluation import write_evaluation_report
 
     result = wenmo.evaluate(
         model,
         data,
+        abstain=abstain,
+        confidence=confidence,
+        against=against,
         text_column=text_column,
         label_column=label_column,
         label_separator=label_separator,
@@ -123,6 +134,9 @@ def evaluate(
         precision=precision or "float32",
         runtime=runtime,
     )
+    if out is not None:
+        write_evaluation_report(result, Path(out), model=model, data=data)
+        print_message(f"report in {out}")
     if as_json:
         print_json(result)
     else:

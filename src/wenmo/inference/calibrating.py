@@ -37,8 +37,8 @@ def calibrate(
 ) -> dict[str, Any]:
     """Make a model from a finished one: with calibrated probabilities, thresholds, and rows to promise by.
 
-    The labelled texts are dealt into two parts. By the first a temperature is found, and thresholds where they are asked
-    for; the second is kept for promises, because it must not have been looked at before.
+    The labelled texts are dealt into two parts. By the first a temperature is found, and thresholds where they are
+    asked for; the second is kept for promises, because it must not have been looked at before.
 
     Args:
         model: a model folder; it stays as it is.
@@ -119,9 +119,7 @@ def _recipe(folder: ModelFolder, corpus: Corpus, overrides: Sequence[str]) -> Re
         name = override.partition("=")[0].strip().removeprefix("task.")
         if not override.strip().startswith("task.") or name not in _MAY_CHANGE:
             allowed = ", ".join(f"task.{each}" for each in _MAY_CHANGE)
-            raise InputError(
-                f"-o {override}: of a finished model only {allowed} can be chosen anew; train it for the rest"
-            )
+            raise InputError(f"-o {override}: of a finished model, only {allowed} can be chosen anew")
     return before_choosing(Recipe.build(below=below, overrides=overrides), corpus)
 
 
@@ -136,5 +134,5 @@ def _choices(config: Any) -> dict[str, Any]:
 def _card(data: str | Path, rows: int, kept: int) -> str:
     return (
         f"\n## Calibrated afterwards\n\nOn {rows:,} labelled texts of `{Path(data).name}`; {kept:,} more are kept for "
-        f"promises. Training again with recipe.toml gives the model as it was before, and figures above are of that one.\n"
+        f"promises. Training again with recipe.toml gives the model as it was before; the figures above are its own.\n"
     )

@@ -41,8 +41,8 @@ class Prediction:
     """The likeliest label; where a text may have several, all of at least 0.5, also none; or as thresholds or costs say
     that the model has. None: the model abstains."""
     probability: float
-    """Of ``label``, or of what it would be; where a text may have several, of the least certain of the yes and no said to
-    each label."""
+    """Of ``label``, or of what it would be; where a text may have several, of the least certain of the yes and no said
+    to each label."""
     probabilities: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def kolmogorov_tail(scaled: float) -> float:
     """The chance of a larger distance, by Kolmogorov's limit; ``scaled`` is distance times root of the rows."""
     if scaled < 0.2:
         return 1.0
-    total = sum((-1) ** (each - 1) * math.exp(-2 * (each * scaled) ** 2) for each in range(1, 101))
+    total = sum((1 if each % 2 else -1) * math.exp(-2 * (each * scaled) ** 2) for each in range(1, 101))
     return min(1.0, max(0.0, 2 * total))
 
 
