@@ -19,6 +19,7 @@ Nothing here needs scipy: a model keeps its promise where it answers, and there 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -239,6 +240,7 @@ def require_promise(kept: CalibrationRows | None, risk: float, confidence: float
     return promise
 
 
+@lru_cache(maxsize=64)
 def _start(layout: Layout, num_rows: int, risk: float) -> int:
     """Where the sequence begins: where the rows that lay it out say that the test succeeds most likely."""
     tails = []
