@@ -120,9 +120,7 @@ def test_what_cannot_be_promised_is_refused_with_what_can() -> None:
     kept = kept_rows(600, 1)
     least = smallest_risk(kept)
     assert least is not None and make_promise(kept, least) is not None
-    with pytest.raises(
-        InputError, match=r"at most 0.01 % cannot be promised.*600 calibration rows; the least"
-    ):
+    with pytest.raises(InputError, match=r"at most 0.01 % cannot be promised.*600 calibration rows; the least"):
         require_promise(kept, 0.0001)
     with pytest.raises(InputError, match="keeps no calibration rows"):
         require_promise(None, 0.02)

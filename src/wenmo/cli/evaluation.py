@@ -47,7 +47,7 @@ def _print_labels(per_class: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def _print_confusions(confusion: list[list[int]] | None, labels: Sequence[str]) -> None:
-    """The whole matrix where there are few labels, else the pairs that are mistaken most often."""
+    """The whole matrix where there are few labels, and the pairs that are mistaken most often."""
     if not confusion:
         return
     results().print()
@@ -60,7 +60,7 @@ def _print_confusions(confusion: list[list[int]] | None, labels: Sequence[str]) 
             cells = (Text(f"{count:,}", "bold" if gold == column else "") for column, count in enumerate(row))
             table.add_row(Text(visible(labels[gold])), *cells)
         results().print(table)
-        return
+        results().print()
     for right, said, times in _mistakes(confusion, labels):
         results().print(f"{times:,} times {visible(right)} was taken for {visible(said)}")
 

@@ -43,7 +43,7 @@ def _header(result: Mapping[str, Any], model: str, data: str) -> Markup:
     figures = [
         element(
             "div",
-            element("div", quantities.metric_name(name).capitalize(), class_="figure-name"),
+            element("div", _capital(quantities.metric_name(name)), class_="figure-name"),
             element("div", quantities.percent(metrics[name]["value"]), element("small", "\u00a0%"), class_="figure"),
             element(
                 "div",
@@ -63,7 +63,7 @@ def _header(result: Mapping[str, Any], model: str, data: str) -> Markup:
     return joined(
         [
             element("p", "Evaluation of ", quoted(model), class_="eyebrow"),
-            element("h1", quoted(Path(data).name)),
+            element("h1", quoted("/".join(Path(data).parts[-2:]))),
             element(
                 "div",
                 element("div", *figures, class_="figures"),
@@ -216,6 +216,10 @@ def _against(result: Mapping[str, Any]) -> Section | None:
     return section("against", "Against another model", told, table)
 
 
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
 def _equals(p: float) -> str:
     shown = quantities.p_value(p)
-    return shown if shown.startswith("<") else f"= {shown}"
+    return (shown if shown.startswith("<") else f"= {shown}").replace(" ", "\u00a0")

@@ -25,10 +25,9 @@ def reliability_chart(bins: Sequence[ReliabilityBin], width: int, height: int, n
     low = 100 * min(each["low"] for each in bins)
     bottom = height - _HISTOGRAM - 52.0
     x_axis = Axis(low, 100.0, 44.0, width - 10.0)
-    y_axis = Axis(min(low, 100 * min(each["accuracy"] for each in bins)), 100.0, bottom, 26.0)
-    start = max(x_axis.low, y_axis.low)
+    y_axis = Axis(0.0, 100.0, bottom, 26.0)
     diagonal = element(
-        "line", x1=x_axis.at(start), y1=y_axis.at(start), x2=x_axis.at(100), y2=y_axis.at(100), class_="level"
+        "line", x1=x_axis.at(low), y1=y_axis.at(low), x2=x_axis.at(100), y2=y_axis.at(100), class_="level"
     )
     total, most = sum(each["rows"] for each in bins), max(each["rows"] for each in bins)
     return element(
@@ -64,7 +63,7 @@ def _frame(x_axis: Axis, y_axis: Axis, height: int) -> Markup:
 
 
 def _gap(each: ReliabilityBin, x_axis: Axis, y_axis: Axis) -> Markup:
-    x, confidence = x_axis.at(100 * each["confidence"]), max(100 * each["confidence"], y_axis.low)
+    x, confidence = x_axis.at(100 * each["confidence"]), 100 * each["confidence"]
     return element(
         "line", x1=x, x2=x, y1=y_axis.at(confidence), y2=y_axis.at(100 * each["accuracy"]), class_="miss-bar"
     )
