@@ -15,6 +15,7 @@ import pytest
 from wenmo.errors import InputError, JobError
 from wenmo.inference.predictor import load
 from wenmo.inference.writers import predict_file
+from wenmo.tasks.abstention import Promise
 
 
 @pytest.fixture
@@ -133,7 +134,6 @@ def test_standard_input_becomes_standard_output(make_folder):
     program = """
 import sys
 from wenmo.inference.writers import predict_file
-from wenmo.tasks.abstention import Promise
 predict_file(sys.argv[1], "-", "-", file_format="jsonl")
 """
     done = subprocess.run(
