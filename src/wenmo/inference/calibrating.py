@@ -72,9 +72,10 @@ def calibrate(
     recipe = _recipe(folder, corpus, overrides)
     task = folder.task
     task.config = recipe.task
-    max_length = folder.recipe.get("data", {}).get("max_length", 0)
     dev, kept = (
-        encode(rows, folder.tokenizer, task.config, max_length) if rows else None
+        encode(rows, folder.tokenizer, task.config, recipe.data.max_length, long_texts=recipe.data.long_texts)
+        if rows
+        else None
         for rows in (corpus.dev, corpus.calibration)
     )
     trust = settle(task, dev, kept, folder.tokenizer.unk_token_id, choose_device(device))
