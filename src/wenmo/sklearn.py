@@ -115,7 +115,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not self._several:
             chosen: NDArray[Any] = self.classes_[[column[str(answer.label)] for answer in answers]]
             return chosen
-        yes = [[column[name] for name in answer.label] for answer in answers]
+        yes = [[column[name] for name in answer.label or ()] for answer in answers]
         matrix = np.zeros((len(yes), len(column)), np.int64)
         for row, columns in enumerate(yes):
             matrix[row, columns] = 1

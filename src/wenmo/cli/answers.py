@@ -10,40 +10,43 @@ from rich.text import Text
 from wenmo.cli.output import print_message, results, visible
 from wenmo.data.encoding import STANDARD_INPUT
 from wenmo.data.readers import stream_rows
-from wenmo.errors import InputError
 from wenmo.inference.predictor import Prediction, Predictor, TextCounts
+from wenmo.tasks.abstention import Promise
 
 _WIDEST_LABEL = 24
 
 
 def print_answers(
-    model: Predictor, source: str, *, text_column: str | None, encoding: str | None = None, abstain: float
+    model: Predictor,
+    source: str,
+    *,
+    text_column: str | None,
+    encoding: str | None = None,
+    promise: Promise | None = None,
 ) -> None:
     """Answer every text of a source; a person at the keyboard gets each answer at once.
 
     Raises:
-        InputError: the source cannot be read, or ``abstain`` is no probability.
+        InputError: the source cannot be read.
     """
-    if not 0 <= abstain <= 1:
-        raise InputError(f"--abstain is a probability between 0 and 1; got {abstain}")
     if source == STANDARD_INPUT and sys.stdin.isatty():
         print_message("Type a text and press Enter; Ctrl-D (on Windows Ctrl-Z, Enter) ends.")
         for line in sys.stdin:
             if line.strip():
-                (answer,) = model.predict(line)
-                print_answer(model, answer, line, abstain)
+                (answer,) = model.stream(line, promise=promise)
+                print_answer(model, answer, line)
         return
     counts = TextCounts()
     waiting: deque[str] = deque()
-    for answer in model.stream(_texts(source, text_column, encoding, waiting), counts=counts):
-        print_answer(model, answer, waiting.popleft(), abstain)
+    for answer in model.stream(_texts(source, text_column, encoding, waiting), counts=counts, promise=promise):
+        print_answer(model, answer, waiting.popleft())
     counts.log(model.max_length)
 
 
-def print_answer(model: Predictor, answer: Prediction, text: str, abstain: float) -> None:
+def print_answer(model: Predictor, answer: Prediction, text: str) -> None:
     """One line, cut to the width of the terminal."""
-    labels = answer.label if isinstance(answer.label, tuple) else (answer.label,)
-    known = bool(text.strip()) and answer.probability >= abstain
+    labels = answer.label if isinstance(answer.label, tuple) else (answer.label or "",)
+    known = bool(text.strip()) and answer.label is not None
     label = Text(visible(", ".join(labels)) if known else "–", "bold" if known else "dim")
     widest = max(cell_len(label) for label in model.labels)
     label.truncate(min(widest, _WIDEST_LABEL), overflow="ellipsis", pad=True)

@@ -18,8 +18,9 @@ from wenmo.folder import ModelFolder, load_folder
 from wenmo.inference.engines import Precision, TokenIds, choose_engine, run_in_batches
 from wenmo.inference.long_texts import vectors_of_windows, windowed
 from wenmo.models.pooling import Pooling, pool
+from wenmo.tasks.abstention import CONFIDENCE, Promise, require_promise
 from wenmo.tasks.classification import Classification
-from wenmo.tasks.metrics import decide
+from wenmo.tasks.drift import DriftWatch
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.distribution import choose_device
 
@@ -36,10 +37,12 @@ _POOLINGS: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first",
 class Prediction:
     """The answer to one text."""
 
-    label: str | tuple[str, ...]
-    """The likeliest label; where a text may have several, all of at least 0.5, also none."""
+    label: str | tuple[str, ...] | None
+    """The likeliest label; where a text may have several, all of at least 0.5, also none; or as thresholds or costs say
+    that the model has. None: the model abstains."""
     probability: float
-    """Of ``label``; where a text may have several, of the least certain of the yes and no said to each label."""
+    """Of ``label``, or of what it would be; where a text may have several, of the least certain of the yes and no said
+    to each label."""
     probabilities: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,6 +64,8 @@ class TextCounts:
     """Which text, from 1, was the first of them."""
     reading: LongTexts | None = field(default=None, compare=False)
     """What was done to the texts that were cut, as the predictor says; without it they were cut behind the limit."""
+    drift: DriftWatch | None = None
+    """How the answers differ from those to the calibration rows, where the model has some."""
 
     def warnings(self, max_length: int) -> list[str]:
         """A sentence for each count that is not 0."""
@@ -73,7 +78,7 @@ class TextCounts:
                 f"{self.unknown:,} of {self.texts:,} texts have no token that the model knows; the first is text "
                 f"{self.first_unknown:,}. Their answer says nothing about them"
             )
-        return said
+        return said + (self.drift.sentences() if self.drift else [])
 
     def log(self, max_length: int) -> None:
         """Say them as warnings."""
@@ -132,22 +137,43 @@ class Predictor:
         """What runs the model, ``torch`` or ``packed``."""
         return self._engine.name
 
-    def predict(self, texts: str | Iterable[str]) -> list[Prediction]:
+    def predict(
+        self, texts: str | Iterable[str], *, abstain: float | None = None, confidence: float = CONFIDENCE
+    ) -> list[Prediction]:
         """The answer to each text, in their order; a single text gives a list of one.
 
-        Raises:
-            InputError: an item is not a string.
-        """
-        return list(self.stream(texts))
+        Args:
+            texts: one text or many.
+            abstain: give no label where the model is not sure enough for an error of at most this share among the
+                texts with a label; see `promise`.
+            confidence: with which the promise holds.
 
-    def stream(self, texts: str | Iterable[str], *, counts: TextCounts | None = None) -> Iterator[Prediction]:
+        Raises:
+            InputError: an item is not a string, or the promise cannot be made.
+        """
+        return list(self.stream(texts, promise=self.promise(abstain, confidence) if abstain is not None else None))
+
+    def promise(self, risk: float, confidence: float = CONFIDENCE) -> Promise:
+        """Above which probability an answer may be given, so that at most ``risk`` of the answers are wrong.
+
+        Raises:
+            InputError: the model keeps no calibration rows, or they cannot promise so little.
+        """
+        return require_promise(self.folder.calibration, risk, confidence)
+
+    def stream(
+        self, texts: str | Iterable[str], *, counts: TextCounts | None = None, promise: Promise | None = None
+    ) -> Iterator[Prediction]:
         """As `predict`, for any number of texts: some thousands of them are in memory at a time.
 
         Args:
+            texts: one text or many.
             counts: where to count texts that were cut or are unknown; without it they are logged at the end.
+            promise: what `promise` gave; less sure answers have no label.
         """
+        least = promise.threshold if promise else 0.0
         for probabilities in self._answer_windows(texts, counts):
-            yield from self._predictions(probabilities)
+            yield from self._predictions(probabilities, least)
 
     def probabilities(self, texts: str | Iterable[str], *, counts: TextCounts | None = None) -> NDArray[np.float32]:
         """``(rows, num_labels)``, the labels in the order of ``labels``."""
@@ -193,8 +219,22 @@ class Predictor:
         return config.pooler_size if pooling is None else config.hidden_size
 
     def _answer_windows(self, texts: str | Iterable[str], counts: TextCounts | None) -> Iterator[NDArray[np.float32]]:
-        for rows in self._encode_windows(texts, counts):
-            yield self._answer(rows)
+        counted = counts or TextCounts()
+        if self.folder.calibration is not None and counted.drift is None:
+            counted.drift = DriftWatch(self.folder.calibration)
+        for rows in self._encode_windows(texts, counted):
+            answers = self._answer(rows)
+            if counted.drift is not None:
+                self._watch(counted.drift, rows, answers)
+            yield answers
+        if counts is None:
+            counted.log(self.max_length)
+
+    def _watch(self, drift: DriftWatch, rows: Sequence[TokenIds], answers: NDArray[np.float32]) -> None:
+        said = self.task.decide(answers)
+        drift.add(self.task.confidence(answers, said), dict(zip(self.labels, said.sum(axis=0).tolist(), strict=True)))
+        unknown = self.tokenizer.unk_token_id
+        drift.add_unknown(np.array([np.mean(row == unknown) if len(row) else 1.0 for row in rows]))
 
     def _encode_windows(self, texts: str | Iterable[str], counts: TextCounts | None) -> Iterator[list[TokenIds]]:
         """Texts as ids, as many at a time as shall be in memory."""
@@ -237,17 +277,15 @@ class Predictor:
 
         return vectors_of_windows(rows, self.task.windows, computed) if self.task.windows else computed(rows)
 
-    def _predictions(self, probabilities: NDArray[np.float32]) -> Iterator[Prediction]:
-        chosen = decide(probabilities, self.task.config.multi_label)
-        rows = probabilities.tolist()
-        if not self.task.config.multi_label:
-            for row, best in zip(rows, chosen.argmax(axis=1).tolist(), strict=True):
-                yield Prediction(self.labels[best], row[best], dict(zip(self.labels, row, strict=True)))
-            return
-        certain = np.where(chosen, probabilities, 1 - probabilities).min(axis=1).tolist()
-        for row, yes, least in zip(rows, chosen.tolist(), certain, strict=True):
-            label = tuple(name for name, has in zip(self.labels, yes, strict=True) if has)
-            yield Prediction(label, least, dict(zip(self.labels, row, strict=True)))
+    def _predictions(self, probabilities: NDArray[np.float32], least: float = 0.0) -> Iterator[Prediction]:
+        """An answer for each row; without a label where its probability is below ``least``."""
+        chosen = self.task.decide(probabilities)
+        confidence = self.task.confidence(probabilities, chosen).tolist()
+        several = self.task.config.multi_label
+        for row, yes, certain in zip(probabilities.tolist(), chosen.tolist(), confidence, strict=True):
+            names = tuple(name for name, has in zip(self.labels, yes, strict=True) if has)
+            label = (names if several else names[0]) if certain >= least else None
+            yield Prediction(label, certain, dict(zip(self.labels, row, strict=True)))
 
 
 def _windows(texts: Iterable[str], counts: TextCounts) -> Iterator[list[str]]:

@@ -7,7 +7,8 @@ What a row holds, in every format, is what ``Prediction.to_dict`` gives: ``label
   JSON list, as the readers take it; a tab inside a label is written as a space, because tsv has no quoting.
 - ``.parquet``: ``label`` (a string, or a list of them), ``probability``, and ``probabilities`` as a struct.
 
-A text that got no answer has its row all the same, with nothing in it. ``.tsv`` and ``.jsonl`` may end in ``.gz``.
+A text that got no answer has its row all the same, with nothing in it; where the model abstains, only ``label`` is
+empty (null in ``.jsonl`` and ``.parquet``). ``.tsv`` and ``.jsonl`` may end in ``.gz``.
 """
 
 import gzip
@@ -23,7 +24,8 @@ from typing import IO, Any, Protocol
 from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError, JobError
-from wenmo.inference.predictor import Prediction, Predictor, TextCounts, loaded
+from wenmo.inference.predictor import Predictor, TextCounts, loaded
+from wenmo.tasks.abstention import Promise
 
 STANDARD_OUTPUT = "-"
 FORMATS = ("tsv", "jsonl", "parquet")
@@ -51,7 +53,7 @@ def predict_file(
     text_column: str | None = None,
     encoding: str | None = None,
     file_format: str = "",
-    abstain: float = 0.0,
+    promise: Promise | None = None,
 ) -> dict[str, Any]:
     """Answer every text of a source; the n-th row of the result belongs to the n-th row of the source.
 
@@ -62,18 +64,17 @@ def predict_file(
         text_column: where the texts stand, if the reader does not find them.
         encoding: of a text file, if the reader does not find it.
         file_format: ``tsv``, ``jsonl`` or ``parquet``; empty: as the ending of ``out`` says, tsv to standard output.
-        abstain: an answer with a smaller ``probability`` has no label.
+        promise: what `Predictor.promise` gave; answers that it does not cover have no label.
 
     Returns:
         ``rows``, ``file``, and how many of the rows were ``without_text``, ``abstained``, ``cut`` to the length that
-        the model reads, and ``unknown``: without any token that it knows, those without text among them.
+        the model reads, and ``unknown``: without any token that it knows, those without text among them; ``promise``:
+        what is promised of those with a label, or None.
 
     Raises:
         InputError: the source cannot be read, or the call is wrong.
         JobError: the result could not be written; there is no half-written file.
     """
-    if not 0 <= abstain <= 1:
-        raise InputError(f"abstain is a probability between 0 and 1; got {abstain}")
     refuse_to_overwrite(source, out)
     file_format = file_format or _format_of(out)
     predictor = loaded(model)
@@ -82,14 +83,13 @@ def predict_file(
     has_text: deque[bool] = deque()
     texts = _texts(stream_rows(source, text_column=text_column, encoding=encoding), has_text)
     with open_answers(out, predictor, file_format) as writer:
-        for prediction in predictor.stream(texts, counts=counts):
+        for prediction in predictor.stream(texts, counts=counts, promise=promise):
             if not has_text.popleft():
                 without_text += 1
                 writer.write(_NO_ANSWER)
                 continue
-            uncertain = prediction.probability < abstain
-            abstained += uncertain
-            writer.write(_as_answer(prediction, uncertain))
+            abstained += prediction.label is None
+            writer.write(prediction.to_dict())
     counts.log(predictor.max_length)
     return {
         "rows": counts.texts,
@@ -98,6 +98,7 @@ def predict_file(
         "abstained": abstained,
         "cut": counts.cut,
         "unknown": counts.unknown,
+        "promise": promise.to_dict() if promise else None,
     }
 
 
@@ -168,11 +169,6 @@ def _texts(rows: Iterable[Row], has_text: deque[bool]) -> Iterator[str]:
     for row in rows:
         has_text.append(bool(row.text.strip()))
         yield row.text
-
-
-def _as_answer(prediction: Prediction, uncertain: bool) -> Answer:
-    answer = prediction.to_dict()
-    return answer | {"label": None} if uncertain else answer
 
 
 class _JsonLines:

@@ -18,8 +18,9 @@ from wenmo.features import TokenBatch
 from wenmo.models.config import Config, ModelConfig
 from wenmo.models.windows import Windows
 from wenmo.tasks.losses import ClassificationLoss, LossName
-from wenmo.tasks.metrics import Interval, classification_metrics, decide
+from wenmo.tasks.metrics import Interval, Matrix, classification_metrics
 from wenmo.tasks.task import Example
+from wenmo.tasks.thresholds import ThresholdFor, check_decision, decide_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,19 @@ class ClassificationConfig(Config):
     """This share of a text's label is spread evenly over all labels."""
     class_weights: Literal["none", "balanced"] = "none"
     """``balanced``: a text weighs the more, the rarer its label is in the training texts."""
+    calibrate: bool = False
+    """Divide the logits by a temperature found on dev, so that probabilities mean what they say (Guo et al. 2017)."""
+    threshold_for: ThresholdFor = "none"
+    """Choose thresholds on dev: for the F1 of ``positive``, macro or micro F1, or a wanted precision."""
+    positive: str = ""
+    """Which of two labels is looked for; empty: the second."""
+    least_precision: float = 0.0
+    """The precision wanted of ``positive``, or of each of several labels; with ``threshold_for=precision``."""
+    thresholds: tuple[float, ...] = ()
+    """One for each label, in their order. Of several labels, all are said that reach theirs; of single ones, the one
+    that is largest relative to its own. Empty: 0.5, and the likeliest; ``threshold_for`` fills it in."""
+    costs: tuple[tuple[float, ...], ...] = ()
+    """What mistakes cost: rows are right labels, columns are answers; with several labels 2 x 2, no and yes."""
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
@@ -55,6 +69,22 @@ class ClassificationConfig(Config):
             raise ValueError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing}")
         if not 0 <= self.focal_gamma < math.inf:
             raise ValueError(f"focal_gamma must not be negative; got {self.focal_gamma}")
+        if not all(0 < each < 1 for each in self.thresholds):
+            raise ValueError(f"thresholds lie between 0 and 1; got {list(self.thresholds)}")
+        if not 0 <= self.least_precision < 1:
+            raise ValueError(f"least_precision is a share such as 0.95; got {self.least_precision}")
+
+    def check_decision(self) -> None:
+        """Refuse thresholds and costs that cannot work for the labels, as `wenmo.tasks.thresholds.check_decision`."""
+        check_decision(
+            self.labels,
+            self.multi_label,
+            thresholds=self.thresholds,
+            threshold_for=self.threshold_for,
+            positive=self.positive,
+            least_precision=self.least_precision,
+            costs=self.costs,
+        )
 
 
 class Classification(nn.Module):
@@ -149,13 +179,26 @@ class Classification(nn.Module):
 
     def is_right(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.bool_]:
         """``(rows,)``: whether all labels of a text are answered as they should be."""
+        said = self.decide(answers)
         if self.config.multi_label:
-            return np.asarray((decide(answers, multi_label=True) == (gold > 0)).all(axis=1))
-        return np.asarray(answers.argmax(axis=1) == gold)
+            return np.asarray((said == (gold > 0)).all(axis=1))
+        return np.asarray(said.argmax(axis=1) == gold)
+
+    def decide(self, answers: NDArray[np.float32]) -> Matrix:
+        """``(rows, num_labels)``: the labels said, by the likeliest, by thresholds or by costs."""
+        config = self.config
+        return decide_by(answers, config.multi_label, thresholds=config.thresholds, costs=config.costs)
+
+    def confidence(self, answers: NDArray[np.float32], said: Matrix) -> NDArray[np.float32]:
+        """``(rows,)``: the probability of the label said; of several labels, of the least certain yes or no."""
+        if self.config.multi_label:
+            return np.asarray(np.where(said, answers, 1 - answers).min(axis=1))
+        return np.asarray(answers[np.arange(len(answers)), said.argmax(axis=1)])
 
     def measure(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> dict[str, Interval]:
         """Every metric with its 95 % interval."""
-        return classification_metrics(gold, answers, multi_label=self.config.multi_label)
+        multi_label = self.config.multi_label
+        return classification_metrics(gold, answers, multi_label, predicted=self.decide(answers))
 
 
 def find_labels(rows: Iterable[Row]) -> tuple[tuple[str, ...], bool]:

@@ -33,7 +33,7 @@ def model_card(
         "",
         "## Data",
         "",
-        f"Train {len(corpus.train):,} texts, dev {len(corpus.dev):,}, test {len(corpus.test):,}; "
+        f"Train {len(corpus.train):,} texts, dev {len(corpus.dev):,}, test {len(corpus.test):,}{_kept(corpus)}; "
         f"SHA-256 of texts and labels `{corpus.digest()}`.",
         "",
         *[f"- {_code(note)}" for note in corpus.notes],
@@ -56,7 +56,7 @@ def model_card(
         f"{num_cut} of the training texts reached that length."
         if recipe.data.max_length
         else "- Texts are read to their end.",
-        "- Probabilities are not calibrated.",
+        f"- {_probabilities(metrics)}",
         "",
         "## Make it again",
         "",
@@ -66,6 +66,18 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _probabilities(metrics: Mapping[str, Any]) -> str:
+    found = metrics.get("calibration")
+    if not found:
+        return "Probabilities are not calibrated."
+    rows, method = found["rows"], found["method"]
+    return f"Probabilities were calibrated on {rows:,} labelled texts ({method}); they hold for texts like those."
+
+
+def _kept(corpus: Corpus) -> str:
+    return f", {len(corpus.calibration):,} kept for promises" if corpus.calibration else ""
 
 
 def _metric_rows(metrics: Mapping[str, Any]) -> list[str]:

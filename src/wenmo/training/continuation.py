@@ -45,7 +45,7 @@ def forgetting(before: ModelFolder, task: Classification, tokenizer: Tokenizer) 
     except (InputError, OSError):
         return None
     # Whoever chose among models may have kept the test part from this one.
-    digests = (corpus.digest(), Corpus(train=corpus.train, dev=corpus.dev).digest())
+    digests = (corpus.digest(), Corpus(train=corpus.train, dev=corpus.dev, calibration=corpus.calibration).digest())
     if not corpus.dev or before.metrics.get("data_sha256") not in digests:
         return None
     old_dev = corpus.dev

@@ -33,11 +33,14 @@ class Corpus:
     dev: list[Row] = field(default_factory=list)
     test: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    calibration: list[Row] = field(default_factory=list)
+    """Rows that nothing is chosen by; see `wenmo.tasks.abstention`."""
 
     def digest(self) -> str:
         """SHA-256 over every text and label, in their order."""
         digest = hashlib.sha256()
-        for part in (self.train, self.dev, self.test):
+        kept = (self.calibration,) if self.calibration else ()  # without them, the digest of older folders
+        for part in (self.train, self.dev, self.test, *kept):
             for row in part:
                 digest.update(repr((row.text, row.text_b, row.label)).encode("utf-8", "surrogatepass"))
             digest.update(b"\0")
@@ -54,8 +57,9 @@ def read_corpus(data: DataSettings) -> Corpus:
         raise InputError("no training data is named; give a file, for example wenmo train reviews.tsv")
     notes: list[str] = []
     train = _read(data.train, data, notes)
-    given = {name: _read(source, data, notes) for name in ("dev", "test") if (source := getattr(data, name))}
-    wanted = {"dev": data.dev_share, "test": data.test_share}
+    named = ("dev", "test", "calibration")
+    given = {name: _read(source, data, notes) for name in named if (source := getattr(data, name))}
+    wanted = {"dev": data.dev_share, "calibration": data.calibration_share, "test": data.test_share}
     shares = {name: share for name, share in wanted.items() if name not in given and share > 0}
     if shares:
         parts = _split(train, list(shares.values()), data)
@@ -64,7 +68,7 @@ def read_corpus(data: DataSettings) -> Corpus:
     labels, _ = find_labels(train)
     if message := look_like_measurements(labels):
         notes.append(f"{data.train}: {message}")
-    corpus = Corpus(train=train, dev=given.get("dev", []), test=given.get("test", []), notes=notes)
+    corpus = Corpus(train=train, notes=notes, **{name: given.get(name, []) for name in named})
     for name in ("train", *given):
         if not getattr(corpus, name):
             raise InputError(f"{data.train}: no row is left for {name}; bring more data or another {name} share")

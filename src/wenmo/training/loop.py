@@ -272,13 +272,16 @@ class Loop:
 
 
 @torch.no_grad()
-def answer_store(task: nn.Module, store: TokenStore, device: torch.device, precision: str) -> NDArray[np.float32]:
-    """The task's answers to every row of a store, in its order."""
+def answer_store(
+    task: nn.Module, store: TokenStore, device: torch.device, precision: str, *, logits: bool = False
+) -> NDArray[np.float32]:
+    """The task's answers to every row of a store, in its order; or the logits that they are made of."""
+    answer = task.logits if logits else task.answers
     task.eval()
     answers: NDArray[np.float32] | None = None
     for rows in _ANSWERING.epoch(store["input_ids"].lengths, 0):
         with _autocast(device, precision):
-            values = task.answers(store_batch(store, rows).to(device)).float().cpu().numpy()  # type: ignore[operator]
+            values = answer(store_batch(store, rows).to(device)).float().cpu().numpy()  # type: ignore[operator]
         if answers is None:
             answers = np.empty((len(store), *values.shape[1:]), np.float32)
         answers[rows] = values

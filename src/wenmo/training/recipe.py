@@ -90,6 +90,10 @@ class DataSettings(_Settings):
     """Of the rows of train, where ``test`` names no file."""
     split_seed: _Count = 0
     """Another seed gives other shares and folds."""
+    calibration: str = ""
+    """Labelled texts that nothing is chosen by, kept for promises: answers with an error of at most so much."""
+    calibration_share: _Share = 0.0
+    """Of the rows of train for the same, where ``calibration`` names no file."""
     tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer), PlainSerializer(_config_to_dict)] = (
         TokenizerConfig()
     )

@@ -28,6 +28,7 @@ from wenmo.training.linear import fit_linear
 from wenmo.training.loop import Loop, answer_store
 from wenmo.training.progress import Observer, TensorBoard
 from wenmo.training.recipe import Recipe, read_toml
+from wenmo.training.trust import Trust, before_choosing, settle
 
 Metrics = dict[str, Interval]
 
@@ -48,6 +49,7 @@ class TrainingResult:
     test: Metrics
     notes: list[str]
     forgotten: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``--json`` prints them."""
@@ -61,7 +63,8 @@ class TrainingResult:
             "test": self.test,
             "notes": self.notes,
         }
-        return shown | ({"forgotten": self.forgotten} if self.forgotten else {})
+        said = {"forgotten": self.forgotten, "calibration": self.calibration}
+        return shown | {name: value for name, value in said.items() if value}
 
 
 def train(
@@ -181,7 +184,7 @@ def _run(
     begun, earlier = time.monotonic(), 0.0
     refuse_what_cannot_apply(recipe)
     before = load_folder(start) if start else None
-    recipe = with_labels(recipe, corpus, before)
+    recipe = before_choosing(with_labels(recipe, corpus, before), corpus)
     texts = (row.text for row in corpus.train)
     tokenizer = before.tokenizer if before else Tokenizer.train(texts, recipe.data.tokenizer)
     place = out / "stores"
@@ -194,8 +197,8 @@ def _run(
             place / f"{name}-{world.rank}.arrow",
             long_texts=recipe.data.long_texts,
         )
-        for name, rows in (("train", corpus.train), ("dev", corpus.dev), ("test", corpus.test))
-        if rows
+        for name in ("train", "dev", "test", "calibration")
+        if (rows := getattr(corpus, name))
     }
     recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
     task.learn_frequencies(stores["train"])
@@ -222,9 +225,11 @@ def _run(
         if resume and loop.resume():
             earlier = loop.state.seconds
         steps = loop.run().step
+    trust = settle(task, stores.get("dev"), stores.get("calibration"), tokenizer.unk_token_id, device)
+    recipe = recipe.model_copy(update={"task": task.config})
     seconds = earlier + time.monotonic() - begun
     measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}
-    notes = [*corpus.notes, *([coverage.as_sentence()] if coverage else [])]
+    notes = [*corpus.notes, *trust.notes, *([coverage.as_sentence()] if coverage else [])]
     if num_cut := count_cut(stores["train"], recipe.data.max_length):
         subject = "text is" if num_cut == 1 else "texts are"
         reading = LongTexts(recipe.data.max_length, recipe.data.long_texts)
@@ -239,9 +244,10 @@ def _run(
         test=measured.get("test", {}),
         notes=notes,
         forgotten=forgetting(before, task.to("cpu"), tokenizer) if before else None,
+        calibration=trust.calibration,
     )
     if world.is_main:
-        _save(out, task.to("cpu"), tokenizer, recipe, corpus, result, stores["train"], start)
+        _save(out, task.to("cpu"), tokenizer, recipe, corpus, result, stores["train"], start, trust)
     return result
 
 
@@ -303,6 +309,7 @@ def _save(
     result: TrainingResult,
     train_store: TokenStore,
     start: Path | None,
+    trust: Trust,
 ) -> None:
     metrics = result.to_dict() | {"data_sha256": corpus.digest()}
     num_cut = count_cut(train_store, recipe.data.max_length)
@@ -316,7 +323,7 @@ def _save(
         num_cut=num_cut,
         start=start,
     )
-    save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card))
+    save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card, trust.rows))
     (out / "run.toml").unlink(missing_ok=True)
     remove_checkpoints(out)
     shutil.rmtree(out / "stores", ignore_errors=True)
@@ -326,7 +333,8 @@ def _finished(out: Path) -> TrainingResult:
     """What a finished run had come to."""
     metrics = load_folder(out).metrics
     known = {name: metrics[name] for name in ("task", "parameters", "steps", "seconds", "dev", "test", "notes")}
-    return TrainingResult(model=out, **known, forgotten=metrics.get("forgotten"))
+    calibration = metrics.get("calibration")
+    return TrainingResult(model=out, **known, forgotten=metrics.get("forgotten"), calibration=calibration)
 
 
 def _text(path: str | Path | None) -> str | None:
