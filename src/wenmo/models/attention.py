@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wenmo.models.tracing import note
+
 Alignment = Literal["dot", "general", "concat", "location"]
 """Luong et al.'s names for how a score is made of a query and a key."""
 
@@ -297,6 +299,7 @@ class MultiHeadAttention(nn.Module):
             ValueError: what the use needs is not there, or the mask is not as long as the keys.
         """
         queries, past = self._project(hidden_states, encoder_hidden_states, past_key_values)
+        note("queries of each head", queries, "batch", "num_attention_heads", "length", "head_size")
         num_keys = past.keys.size(2)
         if attention_mask is not None and attention_mask.size(1) != num_keys:
             raise ValueError(
