@@ -131,7 +131,7 @@ _PRESETS = (
         config_class="TransformerConfig",
         model_class="TransformerEncoder",
         paper="Vaswani et al., NeurIPS 2017, arXiv 1706.03762",
-        use="every word in the light of all others; learns from nothing only with many texts",
+        use="every word in the light of all others; from random weights it wants many texts",
         training={
             "learning_rate": 5e-4,
             "schedule": "linear",
