@@ -1,12 +1,13 @@
-"""What a budget makes of a recurrent model's settings."""
+"""What a budget makes of a model's settings."""
 
 from pathlib import Path
 
 import pytest
 
 from wenmo.experiments import budget
-from wenmo.experiments.budget import plan_network
+from wenmo.experiments.budget import _smaller, plan_network
 from wenmo.models.recurrent import RecurrentConfig
+from wenmo.models.registry import build_model, config_from_dict, preset, with_sizes
 from wenmo.training.corpus import Corpus, read_corpus
 from wenmo.training.recipe import DataSettings, Recipe
 
@@ -62,3 +63,32 @@ def test_given_vectors_keep_their_width_and_what_rests_on_it(corpus: Corpus, mon
     plan = plan_network(recipe_of(*fields), corpus, 1)
     assert isinstance(plan.recipe.model, RecurrentConfig)
     assert (plan.recipe.model.embedding_size, plan.recipe.model.num_units) == (64, 32)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sizes"),
+    [
+        ({}, [(64, 256), (32, 128), (16, 64), (16, 32), (16, 16)]),  # from (128, 512)
+        ({"hidden_size": 100, "intermediate_size": 20}, [(48, 20), (24, 20)]),  # four heads of an even width
+        ({"hidden_size": 36, "num_attention_heads": 18, "intermediate_size": 20}, []),
+    ],
+)
+def test_a_transformer_becomes_narrower_and_keeps_its_heads(
+    fields: dict[str, int], sizes: list[tuple[int, int]]
+) -> None:
+    config = config_from_dict({**preset("transformer").default_config().to_dict(), **fields})
+    found = []
+    while (smaller := _smaller(config)) is not None:
+        config = smaller
+        build_model(with_sizes(config, 10, 2))
+        found.append((config.hidden_size, config.intermediate_size))  # type: ignore[attr-defined]
+    assert found == sizes
+
+
+def test_a_textcnn_becomes_narrower_unless_its_vectors_are_given() -> None:
+    config = config_from_dict({"model_type": "textcnn", "embedding_size": 64, "num_filters": 40})
+    smaller = _smaller(config)
+    assert smaller is not None and smaller.to_dict()["embedding_size"] == 32 and smaller.to_dict()["num_filters"] == 20
+    given = _smaller(config_from_dict({**config.to_dict(), "channels": "static"}))
+    assert given is not None and given.to_dict()["embedding_size"] == 64 and given.to_dict()["num_filters"] == 20
+    assert _smaller(config_from_dict({**config.to_dict(), "embedding_size": 20, "num_filters": 20})) is None

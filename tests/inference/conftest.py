@@ -14,6 +14,7 @@ from wenmo.models.linear import LinearConfig
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model
 from wenmo.models.textcnn import TextCnnConfig
+from wenmo.models.transformer import TransformerConfig
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
 
@@ -24,12 +25,14 @@ SIZES: dict[str, dict[str, Any]] = {
     "bag": {"embedding_size": 6, "num_buckets": 32},
     "linear": {},
     "recurrent": {"embedding_size": 6, "num_units": 5, "bidirectional": True},
+    "transformer": {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12},
 }
 CONFIGS: dict[str, type[ModelConfig]] = {
     "textcnn": TextCnnConfig,
     "bag": BagConfig,
     "linear": LinearConfig,
     "recurrent": RecurrentConfig,
+    "transformer": TransformerConfig,
 }
 
 

@@ -44,6 +44,9 @@ def tiny() -> Callable[..., nn.Module]:
             "num_filters": 4,
             "num_buckets": 16,
             "num_units": 5,
+            "hidden_size": 8,
+            "num_attention_heads": 2,
+            "intermediate_size": 12,
         }
         known = {f.name for f in fields(config_class)}  # type: ignore[arg-type]
         sizes = {key: value for key, value in sizes.items() if key in known}

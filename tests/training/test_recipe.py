@@ -18,7 +18,7 @@ def test_later_settings_win_over_earlier_ones(tmp_path: Path) -> None:
 
 
 def test_a_recipe_makes_the_round_trip_through_toml() -> None:
-    for name in ("textcnn", "bag", "tfidf", "nbsvm"):
+    for name in ("textcnn", "bag", "transformer", "tfidf", "nbsvm"):
         recipe = Recipe.build(model=name, overrides=["training.batch_tokens=4096", "data.tokenizer=rjieba"])
         again = Recipe.from_dict(tomllib.loads(tomli_w.dumps(recipe.to_dict())))
         assert again == recipe and type(again.model) is type(recipe.model)

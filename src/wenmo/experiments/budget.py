@@ -2,7 +2,7 @@
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +22,8 @@ _WORTH_SHRINKING = 0.8
 """Layers are halved only if that takes at least a fifth off the time."""
 _SHARE_FOR_TRAINING = 0.8
 """The rest is for looking at dev, measuring speed and writing folders."""
+
+_WIDTHS = ("embedding_size", "num_filters", "num_units", "hidden_size", "intermediate_size")
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
@@ -101,13 +103,19 @@ def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
 
 def _smaller(config: ModelConfig) -> ModelConfig | None:
     """The same model with layers half as wide; None where they are small already, or have to be as they are."""
-    names = [name for name in ("embedding_size", "num_filters", "num_units") if getattr(config, name, 0) >= 32]
+    settings = {field.name for field in fields(config)}  # hidden_size follows from the others in some models
+    names = [name for name in _WIDTHS if name in settings and getattr(config, name) >= 32]
     given_vectors = getattr(config, "channels", "rand") != "rand"
     names = [name for name in names if not (given_vectors and name == "embedding_size")]
+    halves = {name: getattr(config, name) // 2 for name in names}
+    if "hidden_size" in halves:  # the heads share it equally, each an even width
+        shares = 2 * getattr(config, "num_attention_heads", 1)
+        halves["hidden_size"] = max(1, halves["hidden_size"] // shares) * shares
     try:
-        return replace(config, **{name: getattr(config, name) // 2 for name in names}) if names else None
+        smaller = replace(config, **halves)
     except ValueError:  # sizes that rest on each other, such as a residual connection's
         return None
+    return smaller if smaller != config else None
 
 
 def _parse(text: str | float | None, units: dict[str, int], option: str, example: str) -> float | None:

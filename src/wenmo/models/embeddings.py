@@ -1,14 +1,25 @@
-"""Word vectors: random or given, fixed or trained, or one table of each (Kim 2014, section 3.1)."""
+"""Vectors of words: random or given, fixed or trained, or one table of each (Kim 2014, section 3.1).
 
+And of tokens in their places, as Transformers read them (Vaswani et al., NeurIPS 2017, sections 3.4 and 3.5; segments:
+Devlin et al., NAACL 2019, figure 2; tasks: Sun et al., AAAI 2020, figure 3).
+"""
+
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wenmo.errors import InputError
+from wenmo.models.tracing import note
+
 Channels = Literal["rand", "static", "non-static", "multichannel"]
 """``rand``: random and trained. ``static``: given and fixed. ``non-static``: given and trained. ``multichannel``:
 two tables from the same given vectors, one fixed and one trained."""
+
+PositionEmbeddings = Literal["sinusoidal", "learned"]
+"""Waves of falling frequency, or a trained vector for each position."""
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
@@ -22,12 +33,20 @@ class WordEmbeddings(nn.Module):
     bias and activation (Kim 2014, section 2.1) is, being linear, the same filter over the sum of the channels.
     """
 
-    def __init__(self, vocab_size: int, embedding_size: int, channels: Channels = "rand") -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        channels: Channels = "rand",
+        *,
+        padding_id: int | None = PADDING_ID,
+    ) -> None:
+        """The vector of ``padding_id`` is never trained; None: every id is a token."""
         super().__init__()
         if vocab_size < 1:
             raise ValueError("vocab_size is 0; build the tokenizer first and pass its size")
         self.channels: Channels = channels
-        self.words = nn.Embedding(vocab_size, embedding_size, padding_idx=PADDING_ID)
+        self.words = nn.Embedding(vocab_size, embedding_size, padding_idx=padding_id)
         self.words.weight.requires_grad_(channels != "static")
         fixed = torch.zeros(vocab_size, embedding_size) if channels == "multichannel" else None
         self.fixed_weight: Tensor | None
@@ -59,3 +78,130 @@ class WordEmbeddings(nn.Module):
         """``(...)`` ids to ``(..., embedding_size)`` vectors."""
         vectors: Tensor = self.words(input_ids)
         return vectors if self.fixed_weight is None else vectors + F.embedding(input_ids, self.fixed_weight)
+
+
+class TokenEmbeddings(nn.Module):
+    """The vector of each token's word, plus those of its position and, if the model has them, its segment and task.
+
+    Vaswani et al.: ``scale``, which multiplies the words by the root of ``hidden_size``, and dropout on the sum.
+    BERT: learned positions, segments, and a layer norm before the dropout. GPT: learned positions and dropout.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        *,
+        max_position_embeddings: int,
+        position_embedding_type: PositionEmbeddings = "sinusoidal",
+        type_vocab_size: int = 0,
+        task_type_vocab_size: int = 0,
+        embedding_size: int = 0,
+        channels: Channels = "rand",
+        padding_id: int | None = PADDING_ID,
+        scale: bool = False,
+        layer_norm_eps: float | None = None,
+        hidden_dropout_prob: float = 0.0,
+    ) -> None:
+        """Make the tables.
+
+        Args:
+            vocab_size: words.
+            hidden_size: width of the result.
+            max_position_embeddings: most tokens of a text.
+            position_embedding_type: how a token's place is told.
+            type_vocab_size: segments; 0: they are not told.
+            task_type_vocab_size: tasks of ERNIE 2.0; 0: they are not told.
+            embedding_size: width of the word vectors; 0: ``hidden_size``. Another width is projected to it.
+            channels: see `WordEmbeddings`, also for ``padding_id``.
+            padding_id: the word whose vector is never trained.
+            scale: words are multiplied by the root of ``hidden_size``.
+            layer_norm_eps: of the layer norm on the sum; None: there is none.
+            hidden_dropout_prob: of the dropout at the end.
+        """
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.max_position_embeddings = max_position_embeddings
+        self.scale = math.sqrt(hidden_size) if scale else 1.0
+        embedding_size = embedding_size or hidden_size
+        self.words = WordEmbeddings(vocab_size, embedding_size, channels, padding_id=padding_id)
+        projected = embedding_size != hidden_size
+        self.projection = nn.Linear(embedding_size, hidden_size, bias=False) if projected else None
+        learned = position_embedding_type == "learned"
+        self.positions = nn.Embedding(max_position_embeddings, hidden_size) if learned else None
+        self.segments = nn.Embedding(type_vocab_size, hidden_size) if type_vocab_size else None
+        self.tasks = nn.Embedding(task_type_vocab_size, hidden_size) if task_type_vocab_size else None
+        self.norm = None if layer_norm_eps is None else nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(hidden_dropout_prob)
+
+    def load_vectors(self, matrix: Tensor) -> None:
+        """Take given word vectors, as `WordEmbeddings.load_vectors` does."""
+        self.words.load_vectors(matrix)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        inputs_embeds: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        task_type_ids: Tensor | None = None,
+        past_length: int = 0,
+    ) -> Tensor:
+        """Add up what is known of each token.
+
+        Args:
+            input_ids: ``(batch, length)``; or, in their place, ``inputs_embeds`` ``(batch, length, embedding_size)``.
+            inputs_embeds: vectors instead of words.
+            position_ids: ``(batch, length)``; None: counted from ``past_length``.
+            token_type_ids: ``(batch, length)``, the segments; None: all are 0.
+            task_type_ids: ``(batch, length)``; None: all are 0.
+            past_length: how many tokens stand before these.
+
+        Returns:
+            ``(batch, length, hidden_size)``.
+
+        Raises:
+            ValueError: there is no token.
+            InputError: a text is over ``max_position_embeddings``.
+        """
+        words = inputs_embeds if input_ids is None else self.words(input_ids)
+        assert words is not None, "a Transformer reads input_ids or inputs_embeds"
+        length = words.size(1)
+        if length == 0:
+            raise ValueError("the batch has length 0; drop rows without tokens, or let the tokenizer add [CLS]")
+        if past_length + length > self.max_position_embeddings:
+            raise InputError(
+                f"length {past_length + length} is over max_position_embeddings {self.max_position_embeddings}; "
+                f"cut the text (data.max_length), or train a model with a larger model.max_position_embeddings"
+            )
+        note("vectors of the words", words, "batch", "length", "embedding_size")
+        if self.projection is not None:
+            words = self.projection(words)  # (batch, length, hidden_size)
+        if position_ids is None:
+            position_ids = torch.arange(past_length, past_length + length, device=words.device)
+        states = words * self.scale + self._positions(position_ids, words.dtype)
+        for table, ids in ((self.segments, token_type_ids), (self.tasks, task_type_ids)):
+            if table is not None:
+                states = states + (table.weight[0] if ids is None else table(ids))
+        note("with the positions", states, "batch", "length", "hidden_size")
+        states = states if self.norm is None else self.norm(states)
+        embedded: Tensor = self.dropout(states)
+        return embedded
+
+    def _positions(self, position_ids: Tensor, dtype: torch.dtype) -> Tensor:
+        if self.positions is None:
+            return sinusoids(position_ids, self.hidden_size, dtype)
+        vectors: Tensor = self.positions(position_ids)
+        return vectors
+
+
+def sinusoids(position_ids: Tensor, hidden_size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """PE(pos, 2i) = sin(pos / 10000^(2i / hidden_size)), PE(pos, 2i + 1) its cosine (Vaswani et al., section 3.5).
+
+    ``(...)`` positions to ``(..., hidden_size)``; ``hidden_size`` is even. Computed in float32 at least.
+    """
+    exact = torch.promote_types(dtype, torch.float32)
+    pairs = torch.arange(0, hidden_size, 2, device=position_ids.device, dtype=exact)  # 2i
+    angles = position_ids.unsqueeze(-1) * torch.exp(pairs * (-math.log(10_000.0) / hidden_size))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2).to(dtype)

@@ -126,6 +126,21 @@ _PRESETS = (
         "as bilstm with three quarters of its weights",
     ),
     Preset(
+        name="transformer",
+        module="wenmo.models.transformer",
+        config_class="TransformerConfig",
+        model_class="TransformerEncoder",
+        paper="Vaswani et al., NeurIPS 2017, arXiv 1706.03762",
+        use="every word in the light of all others; from random weights it wants many texts",
+        training={
+            "learning_rate": 5e-4,
+            "schedule": "linear",
+            "warmup_steps": 100,
+            "max_grad_norm": 1.0,
+            "batch_size": 32,
+        },
+    ),
+    Preset(
         name="tfidf",
         module="wenmo.models.linear",
         config_class="LinearConfig",

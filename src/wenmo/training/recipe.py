@@ -196,6 +196,17 @@ class Recipe(_Settings):
     task: Annotated[ClassificationConfig, PlainSerializer(_config_to_dict)] = ClassificationConfig()
     training: TrainingSettings = TrainingSettings()
 
+    @model_validator(mode="after")
+    def _texts_fit_the_model(self) -> Self:
+        limit, length = getattr(self.model, "max_position_embeddings", None), self.data.max_length
+        if limit and not 0 < length <= limit:
+            what = f"data.max_length is {length}" if length else "data.max_length is 0, so that no text is cut"
+            raise ValueError(
+                f"{what}, but the model reads at most model.max_position_embeddings={limit} tokens; "
+                f"set data.max_length={limit}, or a larger model.max_position_embeddings"
+            )
+        return self
+
     @classmethod
     def build(
         cls,
