@@ -13,6 +13,7 @@ from wenmo.cli import main
 TINY = [
     *("-o", "model.embedding_size=8", "-o", "model.num_filters=6", "-o", "model.kernel_sizes=[2, 3]"),
     *("-o", "training.max_epochs=6", "-o", "training.batch_size=8", "-o", "training.learning_rate=0.02"),
+    *("-o", "task.dropout_prob=0.1"),  # half of so few numbers would be luck
 ]
 
 _WORDS = {

@@ -136,6 +136,7 @@ def test_a_recipe_says_how_much_is_test_and_vectors_are_for_the_models_that_take
 def test_a_comparison_is_not_resumed_with_other_settings(reviews: Path, tmp_path: Path) -> None:
     out = tmp_path / "cmp"
     compare(reviews, models=["bag"], out=out, overrides=SMALL)
+    (out / "comparison.json").unlink()  # as if it had been interrupted at the end
     for changed in ({"overrides": [*SMALL, "training.learning_rate=0.5"]}, {"seeds": 2, "overrides": SMALL}):
         with pytest.raises(InputError, match="--resume would change"):
             compare(reviews, models=["bag"], out=out, resume=True, **changed)  # type: ignore[arg-type]

@@ -109,7 +109,6 @@ class Comparison:
         if (self._out / "comparison.json").exists():
             if not self._resume:
                 raise InputError(f"{self._out}: a comparison stands there already; choose another --out")
-            self._hold_to_what_was_asked(_read_json(self._out / "plan.json"))
             return self._finished()
         with run_lock(self._out):
             corpus = read_corpus(self._first.data)
