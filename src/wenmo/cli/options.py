@@ -29,6 +29,12 @@ TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The column of the texts, where its name does not tell.", rich_help_panel=DATA),
 ]
+TextBColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-b-column", metavar="NAME", help="The column of the second texts of pairs.", rich_help_panel=DATA
+    ),
+]
 LabelColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The column of the labels, where its name does not tell.", rich_help_panel=DATA),

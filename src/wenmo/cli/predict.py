@@ -20,6 +20,7 @@ def predict(
         float, typer.Option(metavar="P", help="Give no label where the probability is below this.")
     ] = 0.0,
     text_column: options.TextColumn = None,
+    text_b_column: options.TextBColumn = None,
     encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
@@ -38,7 +39,8 @@ def predict(
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
     if out is None and results().is_terminal and not as_json:
-        print_answers(loaded, texts, text_column=text_column, encoding=encoding, abstain=abstain)
+        columns = {"text_column": text_column, "text_b_column": text_b_column}
+        print_answers(loaded, texts, **columns, encoding=encoding, abstain=abstain)
         return
     file_format = "jsonl" if out is None and as_json else ""
     written = predict_file(
@@ -46,6 +48,7 @@ def predict(
         texts,
         out or "-",
         text_column=text_column,
+        text_b_column=text_b_column,
         encoding=encoding,
         file_format=file_format,
         abstain=abstain,
@@ -67,6 +70,7 @@ def embed(
     ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", metavar="", help="Scale each vector to length 1.")] = False,
     text_column: options.TextColumn = None,
+    text_b_column: options.TextBColumn = None,
     encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
@@ -79,7 +83,14 @@ def embed(
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
     written = embed_file(
-        loaded, texts, out, pooling=pooling, normalize=normalize, text_column=text_column, encoding=encoding
+        loaded,
+        texts,
+        out,
+        pooling=pooling,
+        normalize=normalize,
+        text_column=text_column,
+        text_b_column=text_b_column,
+        encoding=encoding,
     )
     if as_json:
         print_json(written)
@@ -92,6 +103,7 @@ def evaluate(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts.")],
     *,
     text_column: options.TextColumn = None,
+    text_b_column: options.TextBColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
     encoding: options.Encoding = None,
@@ -108,6 +120,7 @@ def evaluate(
         model,
         data,
         text_column=text_column,
+        text_b_column=text_b_column,
         label_column=label_column,
         label_separator=label_separator,
         encoding=encoding,

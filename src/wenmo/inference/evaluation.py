@@ -6,6 +6,7 @@ from typing import Any
 from wenmo.data.readers import read_rows
 from wenmo.data.store import TokenStore
 from wenmo.inference.predictor import Predictor, TextCounts, loaded
+from wenmo.inference.texts import checked_texts
 from wenmo.tasks.classification import label_ids
 from wenmo.tasks.metrics import confusion_matrix, decide, per_class
 
@@ -15,6 +16,7 @@ def evaluate(
     data: str | Path,
     *,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
     encoding: str | None = None,
@@ -28,6 +30,7 @@ def evaluate(
         model: a model folder, or a loaded model; the last three arguments are for loading a folder.
         data: what `wenmo.data.readers.read_rows` reads.
         text_column: the column of the texts, if the reader does not find it.
+        text_b_column: the column of the second texts of pairs, if the reader does not find it.
         label_column: the column of the labels, if the reader does not find it.
         label_separator: what stands between several labels in one cell; left out: as in training.
         encoding: of a text file, if the reader does not find it.
@@ -48,11 +51,16 @@ def evaluate(
     task = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None
     read = read_rows(
-        data, text_column=text_column, label_column=label_column, label_separator=separator, encoding=encoding
+        data,
+        text_column=text_column,
+        text_b_column=text_b_column,
+        label_column=label_column,
+        label_separator=separator,
+        encoding=encoding,
     )
     gold = task.gold(TokenStore.from_rows(labels=label_ids(read.rows, task.config)))
     counts = TextCounts()
-    probabilities = predictor.probabilities((row.text for row in read.rows), counts=counts)
+    probabilities = predictor.probabilities(checked_texts(read.rows, predictor.pair), counts=counts)
     predicted = decide(probabilities, task.config.multi_label)
     confusion = None
     if not task.config.multi_label:

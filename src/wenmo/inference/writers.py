@@ -24,6 +24,8 @@ from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError, JobError
 from wenmo.inference.predictor import Prediction, Predictor, TextCounts, loaded
+from wenmo.inference.texts import checked_texts
+from wenmo.tasks.pairs import single_texts
 
 STANDARD_OUTPUT = "-"
 FORMATS = ("tsv", "jsonl", "parquet")
@@ -49,6 +51,7 @@ def predict_file(
     out: str | Path,
     *,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     encoding: str | None = None,
     file_format: str = "",
     abstain: float = 0.0,
@@ -60,6 +63,7 @@ def predict_file(
         source: what `wenmo.data.readers.stream_rows` reads; ``"-"`` is standard input.
         out: the file to write, or ``"-"`` for standard output.
         text_column: where the texts stand, if the reader does not find them.
+        text_b_column: the same for the second texts of pairs.
         encoding: of a text file, if the reader does not find it.
         file_format: ``tsv``, ``jsonl`` or ``parquet``; empty: as the ending of ``out`` says, tsv to standard output.
         abstain: an answer with a smaller ``probability`` has no label.
@@ -80,7 +84,8 @@ def predict_file(
     counts = TextCounts()
     without_text = abstained = 0
     has_text: deque[bool] = deque()
-    texts = _texts(stream_rows(source, text_column=text_column, encoding=encoding), has_text)
+    rows = stream_rows(source, text_column=text_column, text_b_column=text_b_column, encoding=encoding)
+    texts = checked_texts(_noted(rows, has_text), predictor.pair)
     with open_answers(out, predictor, file_format) as writer:
         for prediction in predictor.stream(texts, counts=counts):
             if not has_text.popleft():
@@ -164,10 +169,10 @@ def _format_of(out: str | Path) -> str:
     return ending
 
 
-def _texts(rows: Iterable[Row], has_text: deque[bool]) -> Iterator[str]:
+def _noted(rows: Iterable[Row], has_text: deque[bool]) -> Iterator[Row]:
     for row in rows:
-        has_text.append(bool(row.text.strip()))
-        yield row.text
+        has_text.append(all(text.strip() for text in single_texts([row])))
+        yield row
 
 
 def _as_answer(prediction: Prediction, uncertain: bool) -> Answer:

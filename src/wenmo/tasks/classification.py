@@ -1,4 +1,4 @@
-"""Classification: one label a text, or several, over any extractor."""
+"""Classification: one label a text or a pair of texts, or several, over any extractor."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wenmo.data.batching import store_batch
+from wenmo.data.batching import second_batch, store_batch
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import Config, ModelConfig
 from wenmo.tasks.metrics import Interval, classification_metrics, decide
+from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, one_above_the_other, pair_vector
 from wenmo.tasks.task import Example
 
 
@@ -29,6 +30,9 @@ class ClassificationConfig(Config):
     """In the order of the classifier's outputs. Empty: taken from the training data, sorted."""
     multi_label: bool = False
     """A text may have any number of labels, also none."""
+    pair: Pair = "none"
+    """How pairs of texts are read: each by itself with the same weights, or joined to one text. ``none``: taken from
+    the training data, and of pairs as it suits the model."""
     dropout_prob: float = 0.5
     """Dropout on the vector of the text (Kim 2014, equation 4)."""
     max_norm: float = 0.0
@@ -55,7 +59,18 @@ class Classification(nn.Module):
         self.config = config
         self.metric: str = config.metric
         self.dropout = nn.Dropout(config.dropout_prob)
-        self.classifier = nn.Linear(extractor_config.pooler_size, len(config.labels))
+        self.classifier = nn.Linear(self.vector_size, len(config.labels))
+
+    @property
+    def vector_size(self) -> int:
+        """Width of what the classifier sees."""
+        size = self.extractor_config.pooler_size
+        return size if self.config.pair != "siamese" or self.compares else VECTORS_OF_A_PAIR * size
+
+    @property
+    def compares(self) -> bool:
+        """Whether the extractor makes its own vector of two texts."""
+        return hasattr(self.extractor, "compare")
 
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own initialisation; the classifier starts at zero, as in Kim's code."""
@@ -63,9 +78,24 @@ class Classification(nn.Module):
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
-    def logits(self, batch: TokenBatch) -> Tensor:
+    def vectors(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
+        """``(batch, vector_size)``: what the extractor makes of each text, or of each pair in one call."""
+        if batch_b is None:
+            vectors: Tensor = self.extractor(batch).pooler_output
+            return vectors
+        both = one_above_the_other(batch, batch_b)
+        if self.compares:
+            vectors = self.extractor.compare(both)  # type: ignore[operator]
+            return vectors
+        return pair_vector(*self.extractor(both).pooler_output.chunk(2))
+
+    def logits(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """``(batch, num_labels)``."""
-        logits: Tensor = self.classifier(self.dropout(self.extractor(batch).pooler_output))
+        return self.classify(self.dropout(self.vectors(batch, batch_b)))
+
+    def classify(self, vectors: Tensor) -> Tensor:
+        """``(batch, vector_size)`` to logits ``(batch, num_labels)``."""
+        logits: Tensor = self.classifier(vectors)
         return logits
 
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
@@ -73,7 +103,7 @@ class Classification(nn.Module):
 
         With several labels: the binary cross entropy of a text is the mean over the labels.
         """
-        logits = self.logits(example.batch).float()
+        logits = self.logits(example.batch, example.batch_b).float()
         if self.config.multi_label:
             counted = example.labels[:, 0] != IGNORED_LABEL
             losses = F.binary_cross_entropy_with_logits(logits, example.labels.float(), reduction="none").mean(dim=1)
@@ -81,22 +111,22 @@ class Classification(nn.Module):
         loss = F.cross_entropy(logits, example.labels, reduction="sum", ignore_index=IGNORED_LABEL)
         return loss, (example.labels != IGNORED_LABEL).sum()
 
-    def answers(self, batch: TokenBatch) -> Tensor:
+    def answers(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """Probabilities ``(batch, num_labels)``; they sum to 1 unless a text may have several labels."""
-        return self.probabilities(self.logits(batch).float())
+        return self.probabilities(self.logits(batch, batch_b).float())
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """``(..., num_labels)`` logits to probabilities."""
         return logits.sigmoid() if self.config.multi_label else logits.softmax(dim=-1)
 
     def example(self, store: TokenStore, rows: NDArray[np.int64]) -> Example:
-        """Some rows of a store with columns ``input_ids`` and ``labels``."""
+        """Some rows of a store with columns ``input_ids`` and ``labels``, and those of pairs."""
         labels = store["labels"].take(rows)
         if self.config.multi_label:
             gold = torch.from_numpy(_multi_hot(labels, len(self.config.labels)))
         else:
             gold = torch.from_numpy(np.concatenate(labels).astype(np.int64))
-        return Example(batch=store_batch(store, rows), labels=gold)
+        return Example(batch=store_batch(store, rows), batch_b=second_batch(store, rows), labels=gold)
 
     @torch.no_grad()
     def constrain(self) -> None:

@@ -14,6 +14,7 @@ from wenmo.folder import ModelFolder
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model, with_sizes
 from wenmo.tasks.classification import Classification, find_labels
+from wenmo.tasks.pairs import Pair, resolved_pair, single_texts
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus, located
@@ -21,10 +22,10 @@ from wenmo.training.recipe import Recipe
 
 
 def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> Recipe:
-    """The recipe with the labels of the data, behind those of the model that the run goes on from.
+    """The recipe with what the data tells: the labels, behind those of the model that the run goes on from, and pairs.
 
     Raises:
-        InputError: there is only one label, or none.
+        InputError: there is only one label, or none; some rows are pairs and others are not.
     """
     found, several = find_labels(corpus.train)
     known = before.task.config.labels if before else recipe.task.labels
@@ -34,8 +35,27 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
         raise InputError(f"{recipe.data.train}: every row has the label {found[0]!r}; a classifier needs two")
     new = tuple(label for label in found if label not in known)
     labels = (*known, *new) if before or not known else known
-    task = replace(recipe.task, labels=labels, multi_label=recipe.task.multi_label or several)
+    pair = _pair(recipe, corpus.train, before)
+    task = replace(recipe.task, labels=labels, multi_label=recipe.task.multi_label or several, pair=pair)
     return recipe.model_copy(update={"task": task})
+
+
+def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> Tokenizer:
+    """The tokenizer of these texts, with a separator where pairs are joined."""
+    config = recipe.data.tokenizer
+    if recipe.task.pair == "joined":
+        config = replace(config, separator=True)
+    return Tokenizer.train(single_texts(rows), config)
+
+
+def _pair(recipe: Recipe, rows: Sequence[Row], before: ModelFolder | None) -> Pair:
+    pair = resolved_pair(recipe.task.pair, rows, recipe.model.pair)
+    if before is not None and pair != before.task.config.pair:
+        raise InputError(
+            f"{recipe.data.train}: with --from, texts are read as before, task.pair={before.task.config.pair}, "
+            f"and here it would be {pair}; bring data of the same kind, or train anew"
+        )
+    return pair
 
 
 def build_task(
@@ -51,7 +71,8 @@ def build_task(
     else:
         _refuse_another_model(recipe, tokenizer)
         vectors = None
-    config = with_sizes(recipe.model, tokenizer.vocab_size, len(recipe.task.labels))
+    compares = recipe.task.pair == "siamese"
+    config = with_sizes(recipe.model, tokenizer.vocab_size, len(recipe.task.labels), compares=compares)
     config = replace(config, **_sizes_of_vectors(recipe, vectors))
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
     recipe = recipe.model_copy(update={"model": config, "data": data})
@@ -59,7 +80,7 @@ def build_task(
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     coverage = None
     if vectors is not None:
-        counts = Counter(token for row in rows for token in tokenizer.tokenize(row.text))
+        counts = Counter(token for text in single_texts(rows) for token in tokenizer.tokenize(text))
         matrix, _, coverage = initial_embeddings(
             tokenizer.vocabulary, vectors, vectors.matrix.shape[1], seed=recipe.training.seed, token_counts=counts
         )

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wenmo.data.batching import BatchOrder, Rows, store_batch
+from wenmo.data.batching import BatchOrder, Rows, row_places, second_batch, store_batch
 from wenmo.data.store import TokenStore
 from wenmo.errors import JobError
 from wenmo.features import IGNORED_LABEL
@@ -62,7 +63,7 @@ class Loop:
         self.world = world or World()
         self._task: Task = task  # type: ignore[assignment]
         self._train, self._dev, self._folder, self._observers = train, dev, folder, observers
-        self._lengths = train["input_ids"].lengths
+        self._lengths = row_places(train.columns)
         self._order = BatchOrder(
             batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, bucket=bucket, seed=settings.seed
         )
@@ -271,9 +272,11 @@ def answer_store(task: nn.Module, store: TokenStore, device: torch.device, preci
     """The task's answers to every row of a store, in its order."""
     task.eval()
     answers: NDArray[np.float32] | None = None
-    for rows in _ANSWERING.epoch(store["input_ids"].lengths, 0):
+    for rows in _ANSWERING.epoch(row_places(store.columns), 0):
+        second = second_batch(store, rows)
+        batches = (store_batch(store, rows).to(device), second.to(device) if second else None)
         with _autocast(device, precision):
-            values = task.answers(store_batch(store, rows).to(device)).float().cpu().numpy()  # type: ignore[operator]
+            values = task.answers(*batches).float().cpu().numpy()  # type: ignore[operator]
         if answers is None:
             answers = np.empty((len(store), *values.shape[1:]), np.float32)
         answers[rows] = values
@@ -286,7 +289,8 @@ def _autocast(device: torch.device, precision: str) -> AbstractContextManager[An
 
 def _to_device(example: Example, device: torch.device, counts: bool) -> Example:
     labels = example.labels if counts else torch.full_like(example.labels, IGNORED_LABEL)
-    return Example(batch=example.batch.to(device), labels=labels.to(device))
+    second = example.batch_b.to(device) if example.batch_b else None
+    return replace(example, batch=example.batch.to(device), batch_b=second, labels=labels.to(device))
 
 
 @contextmanager

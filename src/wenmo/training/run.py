@@ -16,7 +16,7 @@ from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder,
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import Interval
 from wenmo.text.tokenizers import Tokenizer
-from wenmo.training.building import build_task, with_labels
+from wenmo.training.building import build_task, train_tokenizer, with_labels
 from wenmo.training.card import model_card
 from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, run_lock
 from wenmo.training.continuation import forgetting, settings_of
@@ -75,6 +75,7 @@ def train(
     seed: int | None = None,
     vectors: str | Path | None = None,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
     group_column: str | None = None,
@@ -112,6 +113,7 @@ def train(
             "test": _text(test),
             "vectors": _text(vectors),
             "text_column": text_column,
+            "text_b_column": text_b_column,
             "label_column": label_column,
             "label_separator": label_separator,
             "group_column": group_column,
@@ -170,8 +172,7 @@ def _run(
     begun, earlier = time.monotonic(), 0.0
     before = load_folder(start) if start else None
     recipe = with_labels(recipe, corpus, before)
-    texts = (row.text for row in corpus.train)
-    tokenizer = before.tokenizer if before else Tokenizer.train(texts, recipe.data.tokenizer)
+    tokenizer = before.tokenizer if before else train_tokenizer(recipe, corpus.train)
     place = out / "stores"
     stores = {
         name: encode(rows, tokenizer, recipe.task, recipe.data.max_length, place / f"{name}-{world.rank}.arrow")
