@@ -43,6 +43,12 @@ LabelSeparator = Annotated[
     str | None,
     typer.Option(metavar="CHARS", help="What stands between several labels in one cell.", rich_help_panel=DATA),
 ]
+HierarchySeparator = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHARS", help="What stands between the levels of a label, as in sport/football.", rich_help_panel=DATA
+    ),
+]
 GroupColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Rows with the same value stay on one side of a split.", rich_help_panel=DATA),

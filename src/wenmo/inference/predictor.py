@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,15 @@ class Prediction:
     probability: float
     """Of ``label``; where a text may have several, of the least certain of the yes and no said to each label."""
     probabilities: dict[str, float]
+    levels: tuple[tuple[str, float], ...] = ()
+    """Where labels are in a tree, each node from the top down to ``label`` with its probability."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``--json`` prints them."""
         label = list(self.label) if isinstance(self.label, tuple) else self.label
-        return {"label": label, "probability": self.probability, "probabilities": self.probabilities}
+        shown = {"label": label, "probability": self.probability, "probabilities": self.probabilities}
+        levels = [{"label": node, "probability": probability} for node, probability in self.levels]
+        return shown | ({"levels": levels} if levels else {})
 
 
 @dataclass
@@ -239,8 +243,11 @@ class Predictor:
         chosen = decide(probabilities, self.task.config.multi_label)
         rows = probabilities.tolist()
         if not self.task.config.multi_label:
-            for row, best in zip(rows, chosen.argmax(axis=1).tolist(), strict=True):
-                yield Prediction(self.labels[best], row[best], dict(zip(self.labels, row, strict=True)))
+            likeliest = chosen.argmax(axis=1).tolist()
+            tree = self.task.hierarchy
+            levels = tree.levels(probabilities, likeliest) if tree else repeat(())
+            for row, best, nodes in zip(rows, likeliest, levels, strict=False):
+                yield Prediction(self.labels[best], row[best], dict(zip(self.labels, row, strict=True)), nodes)
             return
         certain = np.where(chosen, probabilities, 1 - probabilities).min(axis=1).tolist()
         for row, yes, least in zip(rows, chosen.tolist(), certain, strict=True):

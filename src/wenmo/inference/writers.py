@@ -7,6 +7,9 @@ What a row holds, in every format, is what ``Prediction.to_dict`` gives: ``label
   JSON list, as the readers take it; a tab inside a label is written as a space, because tsv has no quoting.
 - ``.parquet``: ``label`` (a string, or a list of them), ``probability``, and ``probabilities`` as a struct.
 
+Where labels are in a tree, ``levels`` tells the nodes from the top down to the label: in ``.jsonl`` and ``.parquet`` a
+list of ``{"label", "probability"}``, in ``.tsv`` the columns ``level_1``, ``level_1.probability`` and so on.
+
 A text that got no answer has its row all the same, with nothing in it. ``.tsv`` and ``.jsonl`` may end in ``.gz``.
 """
 
@@ -115,21 +118,22 @@ def open_answers(out: str | Path, predictor: Predictor, file_format: str) -> Ite
         JobError: the file could not be written.
     """
     labels, multi_label = predictor.labels, predictor.task.config.multi_label
+    depth = predictor.task.hierarchy.depth if predictor.task.hierarchy else 0
     if file_format not in FORMATS:
         raise InputError(f"there is no format {file_format!r}; the formats are {', '.join(FORMATS)}")
     if str(out) == STANDARD_OUTPUT:
         if file_format == "parquet":
             raise InputError("parquet does not go to standard output; name a file with --out")
-        yield _text_writer(sys.stdout, file_format, labels)
+        yield _text_writer(sys.stdout, file_format, labels, depth)
         return
     with written_aside(Path(out)) as aside:
         if file_format == "parquet":
-            with _ParquetWriter(aside, labels, multi_label) as parquet:
+            with _ParquetWriter(aside, labels, multi_label, has_levels=depth > 0) as parquet:
                 yield parquet
             return
         packed = str(out).endswith(".gz")
         with (gzip.open if packed else open)(aside, "wt", encoding="utf-8", newline="\n") as file:
-            yield _text_writer(file, file_format, labels)
+            yield _text_writer(file, file_format, labels, depth)
 
 
 @contextmanager
@@ -189,37 +193,45 @@ class _JsonLines:
         if probabilities is not None:
             rounded = {label: _rounded(p) for label, p in probabilities.items()}
             answer = answer | {"probability": _rounded(answer["probability"]), "probabilities": rounded}
+            if "levels" in answer:
+                levels = [each | {"probability": _rounded(each["probability"])} for each in answer["levels"]]
+                answer["levels"] = levels
         self._file.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 
 class _TabSeparated:
-    def __init__(self, file: IO[str], labels: Sequence[str]) -> None:
-        self._file = file
-        self._nothing = "\t" * (len(labels) + 1) + "\n"
-        names = ["label", "probability", *(f"probabilities.{label}" for label in labels)]
+    def __init__(self, file: IO[str], labels: Sequence[str], depth: int) -> None:
+        self._file, self._depth = file, depth
+        levels = [f"level_{i}{part}" for i in range(1, depth + 1) for part in ("", ".probability")]
+        names = ["label", "probability", *levels, *(f"probabilities.{label}" for label in labels)]
+        self._nothing = "\t" * (len(names) - 1) + "\n"
         file.write("\t".join(map(_cell, names)) + "\n")
 
     def write(self, answer: Answer) -> None:
         if answer["probabilities"] is None:
             self._file.write(self._nothing)
             return
-        numbers = [answer["probability"], *answer["probabilities"].values()]
-        self._file.write("\t".join([_cell(answer["label"]), *(f"{number:.6g}" for number in numbers)]) + "\n")
+        cells = [_cell(answer["label"]), _digits(answer["probability"])]
+        for level in answer.get("levels", []):
+            cells += [_cell(level["label"]), _digits(level["probability"])]
+        cells += [""] * (2 + 2 * self._depth - len(cells))  # of a label that ends above the deepest level
+        self._file.write("\t".join([*cells, *map(_digits, answer["probabilities"].values())]) + "\n")
 
 
 class _ParquetWriter:
-    def __init__(self, path: Path, labels: Sequence[str], multi_label: bool) -> None:
+    def __init__(self, path: Path, labels: Sequence[str], multi_label: bool, *, has_levels: bool) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         number = pa.float32()
-        self._schema = pa.schema(
-            {
-                "label": pa.list_(pa.string()) if multi_label else pa.string(),
-                "probability": number,
-                "probabilities": pa.struct([(label, number) for label in labels]),
-            }
-        )
+        columns = {
+            "label": pa.list_(pa.string()) if multi_label else pa.string(),
+            "probability": number,
+            "probabilities": pa.struct([(label, number) for label in labels]),
+        }
+        if has_levels:
+            columns["levels"] = pa.list_(pa.struct([("label", pa.string()), ("probability", number)]))
+        self._schema = pa.schema(columns)
         self._writer = pq.ParquetWriter(path, self._schema)
         self._waiting: list[Answer] = []
 
@@ -245,8 +257,12 @@ class _ParquetWriter:
             self._writer.close()
 
 
-def _text_writer(file: IO[str], file_format: str, labels: Sequence[str]) -> AnswerWriter:
-    return _JsonLines(file) if file_format == "jsonl" else _TabSeparated(file, labels)
+def _text_writer(file: IO[str], file_format: str, labels: Sequence[str], depth: int) -> AnswerWriter:
+    return _JsonLines(file) if file_format == "jsonl" else _TabSeparated(file, labels, depth)
+
+
+def _digits(number: float) -> str:
+    return f"{number:.6g}"
 
 
 def _rounded(number: float) -> float:

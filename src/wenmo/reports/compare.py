@@ -70,6 +70,7 @@ def compare(
     text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
+    hierarchy_separator: str | None = None,
     group_column: str | None = None,
     time_column: str | None = None,
     encoding: str | None = None,
@@ -86,6 +87,7 @@ def compare(
         folds: cross-validation in place of one dev part.
         budget: time for training all networks, like ``"10m"``; epochs, then sizes, follow it.
         max_size: no larger model wins, like ``"20MB"``.
+        hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
         no_texts: the report shows no text of the data.
 
     Raises:
@@ -106,6 +108,7 @@ def compare(
             "time_column": time_column,
             "encoding": encoding,
         },
+        "task": {"hierarchy_separator": hierarchy_separator},
         "training": {"seed": seed},
     }
     names = list(dict.fromkeys([*BASELINES, *models]))

@@ -5,7 +5,13 @@ from typing import Any
 
 MISSING = "\u2013"
 
-_METRIC_NAMES = {"macro_f1": "macro F1", "micro_f1": "micro F1", "f1": "F1", "ece": "calibration error"}
+_METRIC_NAMES = {
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "hierarchical_f1": "hierarchical F1",
+    "f1": "F1",
+    "ece": "calibration error",
+}
 
 
 def number(value: Any) -> float | None:

@@ -16,6 +16,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import Config, ModelConfig
+from wenmo.tasks.hierarchy import Hierarchy
 from wenmo.tasks.metrics import Interval, classification_metrics, decide
 from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, one_above_the_other, pair_vector
 from wenmo.tasks.task import Example
@@ -33,6 +34,8 @@ class ClassificationConfig(Config):
     pair: Pair = "none"
     """How pairs of texts are read: each by itself with the same weights, or joined to one text. ``none``: taken from
     the training data, and of pairs as it suits the model."""
+    hierarchy_separator: str = ""
+    """What stands between the levels of a label, such as the slash of ``sport/football``; empty: labels have none."""
     dropout_prob: float = 0.5
     """Dropout on the vector of the text (Kim 2014, equation 4)."""
     max_norm: float = 0.0
@@ -43,6 +46,10 @@ class ClassificationConfig(Config):
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("task.labels names a label twice")
+        if self.hierarchy_separator and self.multi_label:
+            raise ValueError(
+                "task.hierarchy_separator is for texts with one label each, and these may have several; leave it out"
+            )
         if not 0 <= self.dropout_prob < 1:
             raise ValueError(f"dropout_prob must be at least 0 and below 1; got {self.dropout_prob}")
 
@@ -59,7 +66,17 @@ class Classification(nn.Module):
         self.config = config
         self.metric: str = config.metric
         self.dropout = nn.Dropout(config.dropout_prob)
-        self.classifier = nn.Linear(self.vector_size, len(config.labels))
+        self.hierarchy = Hierarchy(config.labels, config.hierarchy_separator) if config.hierarchy_separator else None
+        self.outputs: tuple[str, ...] = config.labels
+        """What the rows of the classifier stand for: the labels, or all nodes of their tree."""
+        paths: Tensor | None = None
+        if self.hierarchy is not None and extractor_config.fitting == "gradient":
+            self.outputs = self.hierarchy.nodes
+            # On the CPU even where modules are made without their weights: it is in no file.
+            paths = torch.tensor(self.hierarchy.on_path, device="cpu")
+        self.paths: Tensor | None
+        self.register_buffer("paths", paths, persistent=False)
+        self.classifier = nn.Linear(self.vector_size, len(self.outputs))
 
     @property
     def vector_size(self) -> int:
@@ -96,7 +113,7 @@ class Classification(nn.Module):
     def classify(self, vectors: Tensor) -> Tensor:
         """``(batch, vector_size)`` to logits ``(batch, num_labels)``."""
         logits: Tensor = self.classifier(vectors)
-        return logits
+        return logits if self.paths is None else logits @ self.paths.to(logits.dtype).t()
 
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
         """Cross entropy, summed over the counted texts, and their number.
@@ -155,7 +172,8 @@ class Classification(nn.Module):
 
     def measure(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> dict[str, Interval]:
         """Every metric with its 95 % interval."""
-        return classification_metrics(gold, answers, multi_label=self.config.multi_label)
+        metrics = classification_metrics(gold, answers, multi_label=self.config.multi_label)
+        return metrics | (self.hierarchy.measure(gold, answers.argmax(axis=1)) if self.hierarchy else {})
 
 
 def find_labels(rows: Iterable[Row]) -> tuple[tuple[str, ...], bool]:

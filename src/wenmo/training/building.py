@@ -33,6 +33,12 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
         raise InputError(f"{recipe.data.train}: no row has a label; a classifier needs some to learn")
     if not known and len(found) < 2 and not several:
         raise InputError(f"{recipe.data.train}: every row has the label {found[0]!r}; a classifier needs two")
+    if before and recipe.task.hierarchy_separator != before.task.config.hierarchy_separator:
+        raise InputError("task.hierarchy_separator: with --from, it is the model's own; leave it out")
+    if recipe.task.hierarchy_separator and several:
+        raise InputError(
+            f"{recipe.data.train}: rows have several labels, and task.hierarchy_separator is for one; leave it out"
+        )
     new = tuple(label for label in found if label not in known)
     labels = (*known, *new) if before or not known else known
     pair = _pair(recipe, corpus.train, before)
@@ -128,14 +134,14 @@ def _refuse_another_model(recipe: Recipe, tokenizer: Tokenizer) -> None:
 
 @torch.no_grad()
 def _take_over(task: Classification, before: ModelFolder) -> None:
-    """The weights of an earlier model; of its head, the rows of the labels it knew."""
+    """The weights of an earlier model; of its head, the rows of the labels or nodes it knew."""
     try:
         task.extractor.load_state_dict(before.task.extractor.state_dict())
     except RuntimeError as error:
         raise InputError("with --from, the sizes of the model are those of its folder; leave model.* out") from error
-    known = len(before.task.config.labels)
-    task.classifier.weight[:known] = before.task.classifier.weight
-    task.classifier.bias[:known] = before.task.classifier.bias
+    places = [task.outputs.index(name) for name in before.task.outputs]
+    task.classifier.weight[places] = before.task.classifier.weight
+    task.classifier.bias[places] = before.task.classifier.bias
 
 
 def _default(config: ModelConfig, name: str) -> Any:

@@ -25,7 +25,7 @@ def model_card(
     start: Path | None = None,
 ) -> str:
     """Markdown for the ``README.md`` of a model folder; ``start`` is the model that the run went on from."""
-    labels = recipe.task.labels
+    labels, separator = recipe.task.labels, recipe.task.hierarchy_separator
     noun = "text" if recipe.task.pair == "none" else "pair"
     lines = [
         f"# {recipe.model.model_type} for {len(labels)} labels{' of pairs of texts' if noun == 'pair' else ''}",
@@ -37,6 +37,7 @@ def model_card(
         "",
         ", ".join(f"`{_code(label)}`" for label in labels),
         "",
+        *([f"Their levels stand between `{_code(separator)}`.", ""] if separator else []),
         "## Data",
         "",
         f"Train {len(corpus.train):,} {noun}s, dev {len(corpus.dev):,}, test {len(corpus.test):,}; "

@@ -78,6 +78,7 @@ def train(
     text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
+    hierarchy_separator: str | None = None,
     group_column: str | None = None,
     time_column: str | None = None,
     encoding: str | None = None,
@@ -98,6 +99,7 @@ def train(
         recipe: a TOML file with the settings; what stands in the call wins over it.
         overrides: ``path.to.field=value``.
         values: nested settings, like a recipe.
+        hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
         start: a model folder to go on from, with new data or new labels.
         resume: go on with an interrupted run; a finished one is left alone.
 
@@ -120,6 +122,7 @@ def train(
             "time_column": time_column,
             "encoding": encoding,
         },
+        "task": {"hierarchy_separator": hierarchy_separator},
         "training": {"seed": seed, "precision": precision},
     }
     for name, section in (values or {}).items():
