@@ -171,7 +171,7 @@ def test_how_pairs_are_read_follows_the_data() -> None:
     ("text", "pair", "said"),
     [
         ("a", "siamese", "reads pairs"),
-        (("a", "b"), "none", "reads one"),
+        (("a", "b"), "none", "single texts are read"),
         (("a",), "joined", "tuple"),
         (3, "none", "a"),
     ],

@@ -100,7 +100,7 @@ def refuse_other_kind(text: Text, pair: Pair, where: str) -> None:
         )
     if is_pair and pair == "none":
         raise InputError(
-            f"{where} is a pair of texts, and this model reads one; name the column of that one with --text-column, or "
+            f"{where} is a pair of texts where single texts are read; name the column of one with --text-column, or "
             "train a model on pairs"
         )
     if not isinstance(text, str) and not is_pair:
