@@ -169,6 +169,14 @@ def test_a_file_of_the_other_kind_is_an_error_that_names_the_line(
     assert predict_file(make_pairs(pair="none"), pairs_file, tmp_path / "a.tsv", text_column="text_a")["rows"] == 4
 
 
+def test_nothing_is_written_where_the_first_row_is_of_the_other_kind(
+    make_pairs: MakePairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError):
+        predict_file(make_pairs(), _first_texts(tmp_path), "-")
+    assert capsys.readouterr().out == ""
+
+
 def test_pairs_are_evaluated_and_embedded_from_files(make_pairs: MakePairs, pairs_file: Path, tmp_path: Path) -> None:
     model = load(make_pairs())
     result = evaluate(model, pairs_file)

@@ -20,6 +20,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -89,6 +90,7 @@ def predict_file(
     has_text: deque[bool] = deque()
     rows = stream_rows(source, text_column=text_column, text_b_column=text_b_column, encoding=encoding)
     texts = checked_texts(_noted(rows, has_text), predictor.pair)
+    texts = chain([next(texts)], texts)  # a first row of the wrong kind is an error before anything is written
     with open_answers(out, predictor, file_format) as writer:
         for prediction in predictor.stream(texts, counts=counts):
             if not has_text.popleft():
