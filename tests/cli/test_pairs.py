@@ -1,12 +1,16 @@
 """Pairs and trees of labels by the command line, from files to answers."""
 
+import io
 import json
 import random
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from wenmo.cli import answers
 from wenmo.folder import load_folder
+from wenmo.inference.predictor import load
 
 TINY = [
     *("-o", "model.embedding_size=8", "-o", "model.num_filters=6", "-o", "model.kernel_sizes=[1, 2]"),
@@ -45,8 +49,8 @@ def test_pairs_are_trained_evaluated_answered_and_embedded(wenmo, data, tmp_path
     test = tmp_path / "test.tsv"
     test.write_text(pairs(20, seed=1), encoding="utf-8")
     assert json.loads(wenmo("evaluate", out, test, "--json").stdout)["rows"] == 20
-    answers = wenmo("predict", out, test, "--json").stdout.splitlines()
-    assert len(answers) == 20 and set(json.loads(answers[0])["probabilities"]) == {"other", "same"}
+    lines = wenmo("predict", out, test, "--json").stdout.splitlines()
+    assert len(lines) == 20 and set(json.loads(lines[0])["probabilities"]) == {"other", "same"}
     vectors = json.loads(wenmo("embed", out, test, "--out", tmp_path / "v.npy", "--json").stdout)
     assert vectors["hidden_size"] == 4 * 12
     again = wenmo("train", "--recipe", out / "recipe.toml", "--out", tmp_path / "again")
@@ -104,6 +108,21 @@ def test_a_single_text_given_to_a_model_of_pairs_is_a_wrong_call(wenmo, data, tm
     assert (
         "texts.txt:1 is a single text, and this model reads pairs; bring the columns text_a and text_b" in answer.stderr
     )
+
+
+def test_a_terminal_shows_both_texts_and_takes_pairs_with_a_tab(wenmo, data, tmp_path, monkeypatch, capsys):
+    assert wenmo("train", data, "--model", "nbsvm", "--out", tmp_path / "m").code == 0
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    monkeypatch.setattr(answers, "results", lambda: terminal)
+    model = load(tmp_path / "m")
+    answers.print_answers(model, str(data), text_column=None, abstain=0.0)
+    assert "n0 | there was a" in terminal.file.getvalue().splitlines()[0]
+    typed = io.StringIO("I saw a cat\tthere was a cat\nalone\n")
+    typed.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", typed)
+    answers.print_answers(model, "-", text_column=None, abstain=0.0)
+    assert terminal.file.getvalue().splitlines()[-1].startswith("same ")
+    assert "no tab in this line" in capsys.readouterr().err
 
 
 def test_named_columns_are_read_as_pairs(wenmo, tmp_path):
