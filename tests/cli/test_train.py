@@ -2,7 +2,9 @@
 
 import json
 import re
+import tomllib
 
+import pytest
 from safetensors.torch import load_file
 
 
@@ -128,3 +130,45 @@ def test_rows_of_a_group_stay_together_and_time_splits_by_the_latest(wenmo, tiny
     for column in ("--group-column=author", "--time-column=day"):
         answer = wenmo("train", data, column, *tiny, "--out", tmp_path / column)
         assert answer.code == 0, answer.stderr
+
+
+def test_what_helps_rare_labels_is_an_option_each(wenmo, tiny, train_file, tmp_path):
+    options = ("--sampling", "balanced", "--loss", "focal", "--label-smoothing", "0.1")
+    assert wenmo("train", train_file, *tiny, *options, "--out", tmp_path / "drawn").code == 0
+    recipe = tomllib.loads((tmp_path / "drawn" / "recipe.toml").read_text())
+    assert (recipe["task"]["loss"], recipe["task"]["label_smoothing"]) == ("focal", 0.1)
+    assert recipe["training"]["sampling"] == "balanced"
+    linear = ("--model", "tfidf", "--class-weights", "balanced", "--out", tmp_path / "linear")
+    assert wenmo("train", train_file, *linear).code == 0
+    assert load_file(tmp_path / "linear" / "model.safetensors").keys() == {
+        "classifier.bias", "classifier.weight", "extractor.idf", "extractor.weights.weight",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--model", "tfidf", "--loss", "focal"), "a linear model fits its own convex loss"),
+        (("--model", "bag", "--class-weights", "balanced", "--sampling", "balanced"), "Set one of them"),
+        (("--model", "bag", "--class-weights", "heavy"), "task.class_weights"),
+        (("--model", "bag", "--loss", "hinge"), "task.loss"),
+        (("--model", "bag", "--label-smoothing", "1"), "label_smoothing must be at least 0 and below 1"),
+        (("--model", "bag", "-o", "task.focal_gamma=-1"), "focal_gamma must not be negative"),
+        (("--model", "bag", "-o", "data.long_texts=middle"), "data.long_texts"),
+    ],
+)
+def test_options_for_rare_labels_that_cannot_work(wenmo, train_file, options, message, tmp_path):
+    answer = wenmo("train", train_file, *options, "--out", tmp_path / "model")
+    assert answer.code == 2 and message in answer.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_comparison_gives_baselines_what_they_can_use(wenmo, train_file, tmp_path):
+    overrides = ("-o", "task.loss=focal", "-o", "training.max_epochs=1", "-o", "model.embedding_size=4")
+    answer = wenmo("compare", train_file, "--models", "bag", *overrides, "--out", tmp_path / "all", "--json")
+    assert answer.code == 0 and all(row["value"] is not None for row in json.loads(answer.stdout)["rows"])
+    losses = {
+        name: tomllib.loads((tmp_path / "all" / "models" / name / "recipe.toml").read_text())["task"]["loss"]
+        for name in ("tfidf", "bag")
+    }
+    assert losses == {"tfidf": "cross_entropy", "bag": "focal"}

@@ -11,6 +11,7 @@ from wenmo.folder import ModelFolder, save_folder
 from wenmo.models.bag import BagConfig
 from wenmo.models.config import ModelConfig
 from wenmo.models.linear import LinearConfig
+from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model
 from wenmo.models.textcnn import TextCnnConfig
 from wenmo.tasks.classification import Classification, ClassificationConfig
@@ -22,8 +23,14 @@ SIZES: dict[str, dict[str, Any]] = {
     "textcnn": {"embedding_size": 6, "num_filters": 5, "kernel_sizes": (2, 3, 4)},
     "bag": {"embedding_size": 6, "num_buckets": 32},
     "linear": {},
+    "recurrent": {"embedding_size": 6, "num_units": 5, "bidirectional": True},
 }
-CONFIGS: dict[str, type[ModelConfig]] = {"textcnn": TextCnnConfig, "bag": BagConfig, "linear": LinearConfig}
+CONFIGS: dict[str, type[ModelConfig]] = {
+    "textcnn": TextCnnConfig,
+    "bag": BagConfig,
+    "linear": LinearConfig,
+    "recurrent": RecurrentConfig,
+}
 
 
 @pytest.fixture

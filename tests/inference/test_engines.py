@@ -86,10 +86,10 @@ def test_a_vocabulary_too_large_for_the_table_gives_the_same(num_words):
     bytes_of_a_word = 12 * 3 * 8
     engine = PackedTextCnn(model, table_bytes=num_words * bytes_of_a_word)
     torch.testing.assert_close(engine.pooled(rows), one_by_one(model, rows), rtol=0, atol=1e-12)
-    assert engine._whole is None
+    assert engine._table._whole is None
     whole = PackedTextCnn(model, table_bytes=VOCAB_SIZE * bytes_of_a_word)
     whole.pooled(rows)
-    assert whole._whole is not None
+    assert whole._table._whole is not None
 
 
 def test_more_texts_of_one_length_than_are_taken_at_once_keep_their_order():

@@ -29,7 +29,7 @@ def test_metrics_are_those_of_the_answers_counted_by_hand(folder, some_texts, tm
     gold = [opposite[label] if number < 20 else label for number, label in enumerate(answers)]
     result = wenmo.evaluate(folder, write_rows(tmp_path / "data.tsv", zip(gold, texts, strict=True)))
     assert (result["task"], result["rows"]) == ("classify", 100)
-    assert set(result["metrics"]) == {"accuracy", "macro_f1", "micro_f1"}
+    assert set(result["metrics"]) == {"accuracy", "macro_f1", "micro_f1", "ece", "ece_equal_mass"}
     accuracy = result["metrics"]["accuracy"]
     assert accuracy["value"] == pytest.approx(0.8)
     # Wilson's interval of 80 of 100.

@@ -17,7 +17,7 @@ from wenmo.data.batching import token_batch
 from wenmo.errors import InputError
 from wenmo.inference.predictor import Prediction, Predictor, TextCounts, load, loaded
 
-MODELS = ["textcnn", "bag", "linear"]
+MODELS = ["textcnn", "bag", "linear", "recurrent"]
 
 
 def test_every_text_gets_the_likeliest_label_with_all_probabilities(make_folder, some_texts):

@@ -15,6 +15,7 @@ import pytest
 from wenmo.errors import InputError, JobError
 from wenmo.inference.predictor import load
 from wenmo.inference.writers import predict_file
+from wenmo.tasks.abstention import Promise
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_a_line_of_jsonl_is_a_prediction(model, some_texts, tmp_path):
     source = write_texts(tmp_path / "texts.txt", texts)
     result = predict_file(model, source, tmp_path / "out" / "answers.jsonl")
     file = tmp_path / "out" / "answers.jsonl"
-    nothing_special = {"without_text": 0, "abstained": 0, "cut": 0, "unknown": 0}
+    nothing_special = {"without_text": 0, "abstained": 0, "cut": 0, "unknown": 0, "promise": None}
     assert result == {"rows": 100, "file": str(file)} | nothing_special
     for answer, prediction in zip(read_jsonl(file), model.predict(texts), strict=True):
         assert list(answer) == ["label", "probability", "probabilities"]
@@ -98,9 +99,11 @@ def test_a_row_without_text_keeps_its_place_and_is_counted(model, tmp_path, capl
 def test_an_uncertain_answer_has_no_label_when_asked_to_abstain(model, some_texts, tmp_path):
     texts = some_texts(200)
     source = write_texts(tmp_path / "texts.txt", texts)
-    result = predict_file(model, source, tmp_path / "answers.jsonl", abstain=0.9)
+    promise = Promise(0.1, 0.95, threshold=0.9, rows=100, answered=50, wrong=1)
+    result = predict_file(model, source, tmp_path / "answers.jsonl", promise=promise)
     predictions = model.predict(texts)
     assert 0 < result["abstained"] < 200, "nothing to see here"
+    assert result["promise"]["coverage"] == 0.5
     for answer, prediction in zip(read_jsonl(tmp_path / "answers.jsonl"), predictions, strict=True):
         assert answer["label"] == (None if prediction.probability < 0.9 else prediction.label)
         assert answer["probability"] == pytest.approx(prediction.probability, rel=1e-5)
@@ -157,7 +160,6 @@ def test_standard_output_is_tsv_unless_asked_otherwise(model, tmp_path, capsys):
         ("answers.parquet.gz", {}, "name --out so"),
         ("-", {"file_format": "parquet"}, "parquet does not go to standard output"),
         ("answers.tsv", {"file_format": "xml"}, "the formats are tsv, jsonl, parquet"),
-        ("answers.tsv", {"abstain": 1.5}, "abstain is a probability between 0 and 1; got 1.5"),
         ("texts.tsv", {}, "would take the place of the texts"),
         ("answers.tsv", {"text_column": "missing"}, "missing"),
     ],

@@ -37,7 +37,14 @@ def tiny() -> Callable[..., nn.Module]:
 
     def build(name: str, **values: Any) -> nn.Module:
         config_class = preset(name).load_config_class()
-        sizes = {"vocab_size": VOCAB_SIZE, "num_outputs": 3, "embedding_size": 6, "num_filters": 4, "num_buckets": 16}
+        sizes = {
+            "vocab_size": VOCAB_SIZE,
+            "num_outputs": 3,
+            "embedding_size": 6,
+            "num_filters": 4,
+            "num_buckets": 16,
+            "num_units": 5,
+        }
         known = {f.name for f in fields(config_class)}  # type: ignore[arg-type]
         sizes = {key: value for key, value in sizes.items() if key in known}
         model = build_model(config_class.from_dict({**preset(name).values, **sizes, **values})).double()

@@ -8,6 +8,7 @@ from wenmo.errors import InputError
 from wenmo.models.bag import BagConfig
 from wenmo.models.linear import LinearConfig
 from wenmo.models.registry import build_model
+from wenmo.tasks.calibration import fit_rescaling, fold_into
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.tasks.hierarchy import Hierarchy
 
@@ -101,3 +102,19 @@ def test_the_metrics_by_hand() -> None:
 def test_several_labels_have_no_tree() -> None:
     with pytest.raises(ValueError, match="may have several"):
         ClassificationConfig(multi_label=True, hierarchy_separator="/")
+
+
+@pytest.mark.parametrize("method", ["temperature", "shift", "vector"])
+def test_calibration_is_folded_into_the_nodes(method: str) -> None:
+    task = classifier("/").double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in task.classifier.parameters():
+            parameter.normal_(generator=generator)
+    vectors = torch.randn(7, 3, generator=generator, dtype=torch.float64)
+    before = task.classify(vectors)
+    gold = np.array([0, 1, 2, 3, 4, 0, 1])
+    rescaling = fit_rescaling(before.detach().numpy(), gold, False, method)  # type: ignore[arg-type]
+    fold_into(task.classifier, rescaling, TREE)
+    wanted = before * torch.tensor(rescaling.scale, dtype=torch.float64) + torch.tensor(rescaling.shift)
+    torch.testing.assert_close(task.classify(vectors), wanted, rtol=0, atol=1e-6)

@@ -14,7 +14,6 @@ from wenmo.tasks.metrics import (
     classification_metrics,
     confusion_matrix,
     decide,
-    expected_calibration_error,
     mcnemar,
     mean_and_interval,
     pareto_front,
@@ -316,30 +315,7 @@ def test_randomisation_names_the_metrics_it_knows() -> None:
         approximate_randomisation([0], [0], [0], "bleu")  # type: ignore[arg-type]
 
 
-# expected_calibration_error, pareto_front
-
-
-def test_calibration_error_worked_by_hand() -> None:
-    # Two bins. (0, 0.5]: confidence 0.5, right: gap 0.5. (0.5, 1]: confidences 0.9 and 0.7, one right: gap 0.8 - 0.5.
-    probabilities = [[0.5, 0.3, 0.2], [0.9, 0.1, 0.0], [0.1, 0.7, 0.2]]
-    error = expected_calibration_error([0, 0, 2], probabilities, num_bins=2)
-    assert error == pytest.approx(1 / 3 * 0.5 + 2 / 3 * 0.3, abs=1e-12)
-
-
-def test_calibration_error_is_the_sum_over_bins_of_the_paper(rng: np.random.Generator) -> None:
-    gold, probabilities = single_label_rows(rng, num_rows=500, num_labels=3)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == gold
-    wanted = 0.0
-    for m in range(1, 16):
-        inside = (confidence > (m - 1) / 15) & (confidence <= m / 15)
-        if inside.any():
-            wanted += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert wanted > 0.01
-    assert expected_calibration_error(gold, probabilities) == pytest.approx(wanted, abs=1e-12)
-
-
-def test_calibration_error_of_certain_and_right_answers_is_zero() -> None:
-    assert expected_calibration_error([0, 1], [[1.0, 0.0], [0.0, 1.0]]) == 0.0
+# pareto_front
 
 
 def test_pareto_front_keeps_what_nothing_beats() -> None:

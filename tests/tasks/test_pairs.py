@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from wenmo.data.batching import row_places, second_batch, store_batch, token_batch
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
@@ -116,7 +117,7 @@ def test_batches_of_another_size_are_no_pairs() -> None:
 
 
 def test_joined_texts_have_a_separator_and_types() -> None:
-    encoded = encode_texts([("a b", "c"), ("d", "")], tokenizer(separator=True), "joined", 0)
+    encoded = encode_texts([("a b", "c"), ("d", "")], tokenizer(separator=True), "joined", LongTexts())
     assert [ids.tolist() for ids in encoded.columns["input_ids"]] == [[3, 4, 2, 5], [6, 2]]
     assert [types.tolist() for types in encoded.columns["token_type_ids"]] == [[0, 0, 0, 1], [0, 0]]
     batch = store_batch(TokenStore.from_rows(**encoded.columns), np.array([0, 1]))
@@ -126,7 +127,7 @@ def test_joined_texts_have_a_separator_and_types() -> None:
 
 def test_of_joined_texts_the_longer_one_gives_way() -> None:
     texts = [("a a a a a a", "b"), ("a", "b b b b b b"), ("a a a a", "b b b b"), ("a", "b")]
-    encoded = encode_texts(texts, tokenizer(separator=True), "joined", 5)
+    encoded = encode_texts(texts, tokenizer(separator=True), "joined", LongTexts(5))
     a, b, sep = 3, 4, 2
     assert [ids.tolist() for ids in encoded.columns["input_ids"]] == [
         [a, a, a, sep, b],
@@ -138,7 +139,7 @@ def test_of_joined_texts_the_longer_one_gives_way() -> None:
 
 
 def test_each_siamese_text_has_its_own_limit() -> None:
-    encoded = encode_texts([("a b c", "d"), ("a", "b")], tokenizer(), "siamese", 2)
+    encoded = encode_texts([("a b c", "d"), ("a", "b")], tokenizer(), "siamese", LongTexts(2))
     assert [ids.tolist() for ids in encoded.columns["input_ids"]] == [[2, 3], [2]]
     assert [ids.tolist() for ids in encoded.columns["input_ids_b"]] == [[5], [3]]
     assert encoded.cut == [0]

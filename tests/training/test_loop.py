@@ -108,6 +108,26 @@ def test_a_killed_run_goes_on_to_the_very_weights_of_one_that_was_not(
     assert not (resumed / "checkpoints").exists() and result.steps == records[0][-1]["step"]
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["training.sampling=balanced", "task.loss=focal", "task.label_smoothing=0.1"],
+        ["task.class_weights=balanced", "data.max_length=4", "data.long_texts=windows"],
+    ],
+)
+def test_a_killed_run_goes_on_so_with_rare_labels_and_long_texts_too(
+    overrides: list[str], small_recipe: Recipe, tmp_path: Path
+) -> None:
+    values = {**small_recipe.to_dict(), "model": small_recipe.model.to_dict()}
+    recipe = Recipe.build(values=values, overrides=["training.save_steps=5", *overrides])
+    run(recipe, tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="killed"):
+        run(recipe, tmp_path / "killed", observers=[StopAt(22)])
+    run(recipe, tmp_path / "killed", resume=True)
+    weights = [weights_digest(tmp_path / name / "model.safetensors") for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
 class InterruptAt(Silent):
     """Presses Ctrl-C behind a given step."""
 

@@ -14,6 +14,7 @@ import torch
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.folder import load_folder, weights_digest
+from wenmo.inference.predictor import load
 from wenmo.training.corpus import encode, read_corpus
 from wenmo.training.loop import answer_store
 from wenmo.training.recipe import DataSettings, Recipe
@@ -272,3 +273,67 @@ def test_a_few_rows_of_a_large_train_find_the_regularization(
     result = train(reviews, model="tfidf", out=tmp_path / "m")
     chosen = tomllib.loads((tmp_path / "m" / "recipe.toml").read_text())["model"]["regularization"]
     assert chosen in (1.0, 3.0, 10.0, 30.0) and result.dev["accuracy"]["value"] > 0.9
+
+
+@pytest.fixture
+def unbalanced(tmp_path: Path) -> Path:
+    """400 texts, 20 of them rare; a word tells them half of the time."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(400):
+        label = "rare" if i % 20 == 0 else "often"
+        words = [f"w{n}" for n in rng.integers(0, 30, 8)]
+        if rng.random() < (0.8 if label == "rare" else 0.1):
+            words[0] = "sign"
+        lines.append(f"{label}\t{' '.join(words)} n{i}")
+    path = tmp_path / "unbalanced.tsv"
+    path.write_text("label\ttext\n" + "\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("name", ["textcnn", "tfidf"])
+@pytest.mark.parametrize("treatment", [{"class_weights": "balanced"}, {"sampling": "balanced"}])
+def test_rare_labels_are_found_when_they_are_asked_for(
+    name: str, treatment: dict[str, str], unbalanced: Path, small: list[str], tmp_path: Path
+) -> None:
+    overrides = [*small, "data.dev_share=0"] if name == "textcnn" else ["data.dev_share=0"]
+
+    def rare(place: str, **more: str) -> float:
+        train(unbalanced, model=name, out=tmp_path / place, overrides=overrides, **more)  # type: ignore[arg-type]
+        folder = load_folder(tmp_path / place)
+        rows = [
+            row for row in read_corpus(DataSettings(train=str(unbalanced), dev_share=0)).train if row.label == "rare"
+        ]
+        store = encode(rows, folder.tokenizer, folder.task.config, 0)
+        return float(answer_store(folder.task, store, torch.device("cpu"), "float32")[:, 1].mean())
+
+    if name == "tfidf" and "sampling" in treatment:
+        with pytest.raises(InputError, match="a linear model is fitted on all texts at once"):
+            rare("linear", **treatment)
+        return
+    assert rare("treated", **treatment) > rare("plain") + 0.2
+
+
+@pytest.mark.parametrize("how", ["tail", "head+tail", "windows"])
+def test_long_texts_are_read_in_use_as_they_were_in_training(how: str, small: list[str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(200):
+        words = [f"w{n}" for n in rng.integers(0, 20, 30)]
+        words[28 if how != "windows" else 15] = ("fine", "bad")[i % 2]
+        lines.append(f"{('good', 'poor')[i % 2]}\t{' '.join(words)} n{i}")
+    (tmp_path / "long.tsv").write_text("label\ttext\n" + "\n".join(lines) + "\n")
+    overrides = [*small, "training.max_epochs=8", "data.max_length=8", f"data.long_texts={how}"]
+    result = train(tmp_path / "long.tsv", model="textcnn", out=tmp_path / "model", overrides=overrides)
+    assert result.dev["accuracy"]["value"] > 0.9, "the word that tells stands behind the head"
+    assert any("180 training texts are" in note and "(data.max_length)" in note for note in result.notes), result.notes
+    used = load(tmp_path / "model")
+    dev = read_corpus(DataSettings(train=str(tmp_path / "long.tsv"))).dev
+    answers = used.predict([row.text for row in dev])
+    right = np.mean([answer.label == row.label for answer, row in zip(answers, dev, strict=True)])
+    assert right == pytest.approx(result.dev["accuracy"]["value"])
+    more = train(
+        tmp_path / "long.tsv", start=tmp_path / "model", out=tmp_path / "more", overrides=["training.max_steps=2"]
+    )
+    assert load_folder(tmp_path / "more").recipe["data"]["long_texts"] == how and more.forgotten is not None
+    assert more.forgotten["before"]["accuracy"]["value"] == pytest.approx(result.dev["accuracy"]["value"])

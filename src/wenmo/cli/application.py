@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from wenmo import __version__
+from wenmo.cli.calibrate import calibrate
 from wenmo.cli.compare import compare
 from wenmo.cli.data import check
 from wenmo.cli.failures import INTERRUPTED, guarded
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order in which a person meets them.
-for each in (check, compare, train, evaluate, predict, embed, models):
+for each in (check, compare, train, calibrate, evaluate, predict, embed, models):
     app.command()(guarded(each))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-DATA, _SETTINGS, _RUN = "Data", "Settings", "Running"
+DATA, _SETTINGS, _RARE, _RUN = "Data", "Settings", "Loss and rare labels", "Running"
 
 # ---- where things come from and go to --------------------------------------------------------------------------------
 
@@ -65,6 +65,16 @@ Encoding = Annotated[
     ),
 ]
 
+# ---- trust -----------------------------------------------------------------------------------------------------------
+
+Abstain = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Answer only so much that at most this share is wrong, such as 0.02."),
+]
+Confidence = Annotated[
+    float, typer.Option(metavar="SHARE", help="With which the promise of --abstain holds; else 0.95.")
+]
+
 # ---- settings --------------------------------------------------------------------------------------------------------
 
 RecipeFile = Annotated[
@@ -87,6 +97,27 @@ Vectors = Annotated[
 ]
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Of everything random in the training.", rich_help_panel=_SETTINGS)
+]
+
+# ---- loss and rare labels --------------------------------------------------------------------------------------------
+
+ClassWeights = Annotated[
+    str | None,
+    typer.Option(metavar="balanced", help="Let every label count the same, however rare.", rich_help_panel=_RARE),
+]
+Sampling = Annotated[
+    str | None,
+    typer.Option(metavar="balanced", help="Draw every label equally often, however rare.", rich_help_panel=_RARE),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        metavar="cross_entropy|focal", help="focal: make little of texts answered well already.", rich_help_panel=_RARE
+    ),
+]
+LabelSmoothing = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Spread this much of each label over all.", rich_help_panel=_RARE),
 ]
 
 # ---- running ---------------------------------------------------------------------------------------------------------

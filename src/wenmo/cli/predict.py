@@ -1,6 +1,8 @@
 """``wenmo predict``, ``wenmo embed`` and ``wenmo evaluate``: a trained model in use."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +18,8 @@ def predict(
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write .tsv, .jsonl or .parquet instead of printing.")
     ] = None,
-    abstain: Annotated[
-        float, typer.Option(metavar="P", help="Give no label where the probability is below this.")
-    ] = 0.0,
+    abstain: options.Abstain = None,
+    confidence: options.Confidence = 0.95,
     text_column: options.TextColumn = None,
     text_b_column: options.TextBColumn = None,
     encoding: options.Encoding = None,
@@ -38,9 +39,12 @@ def predict(
     from wenmo.inference.writers import predict_file
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
+    promise = loaded.promise(abstain, confidence) if abstain is not None else None
+    if promise is not None:
+        print_message(promise.sentence())
     if out is None and results().is_terminal and not as_json:
         columns = {"text_column": text_column, "text_b_column": text_b_column}
-        print_answers(loaded, texts, **columns, encoding=encoding, abstain=abstain)
+        print_answers(loaded, texts, **columns, encoding=encoding, promise=promise)
         return
     file_format = "jsonl" if out is None and as_json else ""
     written = predict_file(
@@ -51,10 +55,15 @@ def predict(
         text_b_column=text_b_column,
         encoding=encoding,
         file_format=file_format,
-        abstain=abstain,
+        promise=promise,
     )
     if out is not None:
-        print_json(written) if as_json else print_message(f"{written['rows']:,} answers in {out}")
+        print_json(written) if as_json else print_message(_written(written, out))
+
+
+def _written(written: Mapping[str, Any], out: str) -> str:
+    abstained = f", {written['abstained']:,} of them without a label" if written["promise"] else ""
+    return f"{written['rows']:,} answers in {out}{abstained}"
 
 
 def embed(
@@ -102,6 +111,12 @@ def evaluate(
     model: options.ModelFolder,
     data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts.")],
     *,
+    out: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write a page with everything as well.")] = None,
+    abstain: options.Abstain = None,
+    confidence: options.Confidence = 0.95,
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Another model: is the difference more than chance?")
+    ] = None,
     text_column: options.TextColumn = None,
     text_b_column: options.TextBColumn = None,
     label_column: options.LabelColumn = None,
@@ -114,11 +129,15 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Say how well a model answers labelled texts."""
-    from wenmo.cli.summaries import print_evaluation
+    from wenmo.cli.evaluation import print_evaluation
+    from wenmo.reports.evaluation import write_evaluation_report
 
     result = wenmo.evaluate(
         model,
         data,
+        abstain=abstain,
+        confidence=confidence,
+        against=against,
         text_column=text_column,
         text_b_column=text_b_column,
         label_column=label_column,
@@ -128,6 +147,9 @@ def evaluate(
         precision=precision or "float32",
         runtime=runtime,
     )
+    if out is not None:
+        write_evaluation_report(result, Path(out), model=model, data=data)
+        print_message(f"report in {out}")
     if as_json:
         print_json(result)
     else:

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from wenmo.cli.output import plain_table, print_notes, results, visible
+from wenmo.cli.output import plain_table, print_notes, results
 from wenmo.reports import quantities
 
 if TYPE_CHECKING:
     from wenmo.tasks.metrics import Interval
     from wenmo.training.run import Metrics, TrainingResult
-_LABELS_SHOWN, _MISTAKES_SHOWN = 20, 5
 
 
 def print_training(result: "TrainingResult") -> None:
@@ -22,6 +21,9 @@ def print_training(result: "TrainingResult") -> None:
         print_metrics(measured)
     if result.forgotten:
         _print_forgotten(result.forgotten)
+    if result.calibration:
+        results().print()
+        results().print(calibration_sentence(result.calibration), soft_wrap=True)
     results().print()
     steps = f"{result.steps:,} steps in " if result.steps else ""
     print_facts(
@@ -33,16 +35,16 @@ def print_training(result: "TrainingResult") -> None:
     )
 
 
-def print_evaluation(result: Mapping[str, Any]) -> None:
-    """Metrics, then each label, then what is mistaken for what most often."""
-    print_notes(result["notes"])
-    print_metrics({quantities.count(result["rows"]) + " texts": result["metrics"]})
-    results().print()
-    _print_labels(result["per_class"])
-    if mistakes := _mistakes(result["confusion"], result["labels"]):
-        results().print()
-        for gold, predicted, count in mistakes:
-            results().print(f"{count:,} times {visible(gold)} was taken for {visible(predicted)}")
+def calibration_sentence(found: Mapping[str, Any]) -> str:
+    """How the logits were rescaled, and what that did to the calibration error."""
+    how = {
+        "temperature": f"divided by a temperature of {found['temperature'] or 1:.3f}",
+        "shift": f"divided by a temperature of {found['temperature'] or 1:.3f} and shifted for each label",
+        "vector": "scaled and shifted for each label",
+    }[found["method"]]
+    before, after = (quantities.percent(found[name], 2) for name in ("ece_before", "ece_after"))
+    rows = f"{found['rows']:,}"
+    return f"calibrated on {rows} texts: logits {how}; calibration error there {before} % before, {after} % after"
 
 
 def print_metrics(measured: "Mapping[str, Metrics]") -> None:
@@ -72,34 +74,6 @@ def _figure(metric: "Interval") -> Text:
 def _repeats_accuracy(name: str, measured: "Mapping[str, Metrics]") -> bool:
     """With one label a text, micro F1 is the accuracy under another name."""
     return name == "micro_f1" and all(metrics.get("accuracy") == metrics[name] for metrics in measured.values())
-
-
-def _print_labels(per_class: Mapping[str, Mapping[str, float]]) -> None:
-    """Every label, or where there are many those that go worst."""
-    table = plain_table()
-    table.add_column("label", no_wrap=True, overflow="ellipsis", max_width=30)
-    for heading in ("texts", "precision", "recall", "F1"):
-        table.add_column(heading, justify="right")
-    many = len(per_class) > _LABELS_SHOWN
-    worst_first = sorted(per_class, key=lambda label: per_class[label]["f1"]) if many else list(per_class)
-    for label in worst_first[:_LABELS_SHOWN]:
-        scores = per_class[label]
-        figures = (quantities.percent(scores[name]) for name in ("precision", "recall", "f1"))
-        table.add_row(visible(label), quantities.count(scores["support"]), *figures)
-    if many:
-        table.add_row(f"and {len(per_class) - _LABELS_SHOWN:,} with a better F1", style="dim")
-    results().print(table)
-
-
-def _mistakes(confusion: list[list[int]] | None, labels: list[str]) -> list[tuple[str, str, int]]:
-    """The commonest ones as (right label, answer, how often)."""
-    pairs = [
-        (labels[gold], labels[predicted], count)
-        for gold, row in enumerate(confusion or [])
-        for predicted, count in enumerate(row)
-        if count and gold != predicted
-    ]
-    return sorted(pairs, key=lambda pair: -pair[2])[:_MISTAKES_SHOWN]
 
 
 def _print_forgotten(forgotten: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wenmo.data.sampling import draw_equally
 from wenmo.data.store import RaggedColumn, TokenStore
 from wenmo.features import TokenBatch
 
@@ -42,10 +43,16 @@ class BatchOrder:
         if (self.batch_size or self.batch_tokens or 0) < 1 or self.bucket < 0:
             raise ValueError("batch_size and batch_tokens must be at least 1, bucket at least 0")
 
-    def epoch(self, lengths: NDArray[np.int64], number: int) -> list[Rows]:
-        """The batches of one epoch, each the rows that it holds."""
-        order = np.arange(len(lengths), dtype=np.int64)
+    def epoch(self, lengths: NDArray[np.int64], number: int, *, classes: Sequence[Rows] | None = None) -> list[Rows]:
+        """The batches of one epoch, each the rows that it holds.
+
+        Args:
+            lengths: of all rows.
+            number: which epoch.
+            classes: rows to draw equally often; without them every row comes once.
+        """
         rng = np.random.default_rng((self.seed, number))
+        order = draw_equally(classes, len(lengths), rng) if classes else np.arange(len(lengths), dtype=np.int64)
         if self.shuffle:
             rng.shuffle(order)
         if not self.bucket:

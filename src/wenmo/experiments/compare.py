@@ -209,7 +209,7 @@ class Comparison:
                 result = run(
                     recipe.model_copy(update={"training": seeded}),
                     place,
-                    corpus=Corpus(train=part.train, dev=part.dev, notes=part.notes),
+                    corpus=Corpus(train=part.train, dev=part.dev, notes=part.notes, calibration=part.calibration),
                     resume=self._resume,
                     device=self._device,
                     observers=[observer] if observer else [],
@@ -319,7 +319,7 @@ class Comparison:
         source, target = self._out / best.row["folder"], self._out / "winner"
         shutil.rmtree(target, ignore_errors=True)
         if self._num_folds:
-            whole = Corpus(train=corpus.train, dev=corpus.dev, notes=corpus.notes)
+            whole = Corpus(train=corpus.train, dev=corpus.dev, notes=corpus.notes, calibration=corpus.calibration)
             run(best.recipe, target, corpus=whole, device=self._device)
         else:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("run.lock", "checkpoints"))

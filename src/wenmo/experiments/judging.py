@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from wenmo.data.rows import Row
 from wenmo.folder import CARD, METRICS, load_folder, write_json, write_text
 from wenmo.tasks.classification import Classification
-from wenmo.tasks.metrics import approximate_randomisation, confusion_matrix, decide, mcnemar, per_class
+from wenmo.tasks.metrics import approximate_randomisation, confusion_matrix, mcnemar, per_class
 from wenmo.training.card import model_card
 from wenmo.training.corpus import Corpus, count_cut, encode
 from wenmo.training.loop import answer_store
-from wenmo.training.recipe import Recipe
+from wenmo.training.recipe import DataSettings, Recipe
 
 _NUM_HARDEST = 20
 
@@ -34,14 +34,15 @@ class Judged:
         config = self.task.config
         if config.metric == "accuracy":
             return mcnemar(*(each.task.is_right(each.gold, each.answers) for each in (self, other)))
-        mine, theirs = (decide(each.answers, config.multi_label) for each in (self, other))
+        mine, theirs = (each.task.decide(each.answers) for each in (self, other))
         return approximate_randomisation(self.gold, mine, theirs, config.metric)
 
 
 def judge(place: Path, rows: Sequence[Row]) -> Judged:
     """Ask the model of a folder."""
     folder = load_folder(place)
-    store = encode(rows, folder.tokenizer, folder.task.config, folder.recipe["data"]["max_length"])
+    data = DataSettings.model_validate(folder.recipe["data"])
+    store = encode(rows, folder.tokenizer, folder.task.config, data.max_length, long_texts=data.long_texts)
     answers = answer_store(folder.task, store, torch.device("cpu"), "float32")
     return Judged(folder.task, folder.task.gold(store), answers)
 
@@ -53,7 +54,7 @@ def score_test(place: Path, rows: Sequence[Row]) -> dict[str, Any]:
     labels = list(task.config.labels)
     scored: dict[str, Any] = {"metrics": task.measure(gold, answers), "labels": labels, "confusion": None}
     if not task.config.multi_label:
-        predicted = answers.argmax(axis=1)
+        predicted = task.decide(answers).argmax(axis=1)
         scored["confusion"] = confusion_matrix(gold, predicted, len(labels)).tolist()
         scored["per_class"] = per_class(gold, predicted, labels)
     return scored
@@ -64,7 +65,9 @@ def write_down_test(place: Path, metrics: Mapping[str, Any], corpus: Corpus) -> 
     folder = load_folder(place)
     recipe = Recipe.from_dict(folder.recipe)
     told = {**folder.metrics, "test": dict(metrics)}
-    store = encode(corpus.train, folder.tokenizer, folder.task.config, recipe.data.max_length)
+    store = encode(
+        corpus.train, folder.tokenizer, folder.task.config, recipe.data.max_length, long_texts=recipe.data.long_texts
+    )
     card = model_card(
         recipe,
         corpus,
@@ -83,7 +86,7 @@ def hardest_errors(judged: Judged, rows: Sequence[Row], no_texts: bool) -> list[
     if task.config.multi_label:
         return []
     labels = task.config.labels
-    predicted = answers.argmax(axis=1)
+    predicted = task.decide(answers).argmax(axis=1)
     wrong = [i for i, row in enumerate(rows) if labels[predicted[i]] != row.label]
     wrong.sort(key=lambda i: -answers[i, predicted[i]])
     return [

@@ -1,7 +1,8 @@
 """What runs a model's weights: the model itself, or something faster that is proven equal to it.
 
 An engine takes texts as rows of token ids and gives each its ``pooler_output``. ``torch`` runs the model on padded
-batches. ``packed`` is for a TextCNN on the CPU, and rests on three facts:
+batches. ``packed`` is for models on the CPU that have a faster form: recurrent ones, which have a file of their own
+(`wenmo.inference.recurrent_engine`), and a TextCNN, for which it rests on three facts:
 
 - What a word adds to a filter's answer depends on that word and its place in the n-gram alone. So the products of
   every word vector with every filter are computed once for the whole vocabulary, and a text needs no matrix product.
@@ -10,7 +11,6 @@ batches. ``packed`` is for a TextCNN on the CPU, and rests on three facts:
 - Texts of one length stand beside each other without padding.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Literal, Protocol
@@ -24,14 +24,14 @@ from torch.nn import functional as F
 from wenmo.data.batching import BatchOrder, token_batch
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
+from wenmo.inference.recurrent_engine import PackedRecurrent, why_not_packed
+from wenmo.inference.word_table import TABLE_BYTES, WordTable
+from wenmo.inference.word_table import TokenIds as TokenIds
+from wenmo.models.recurrent import Recurrent
 from wenmo.models.textcnn import TextCnn
 
 Runtime = Literal["auto", "torch", "packed"]
 Precision = Literal["float32", "bfloat16"]
-TokenIds = NDArray[np.int32]
-
-TABLE_BYTES = 512 << 20
-"""The products of a larger vocabulary are not kept; those of the words in hand are computed each time."""
 
 _TOKENS_AT_ONCE = 4096
 """Small enough for the processor's cache, large enough for its threads."""
@@ -41,7 +41,10 @@ PADDED_BATCHES = BatchOrder(batch_tokens=_TOKENS_AT_ONCE, bucket=1 << 20, shuffl
 class Engine(Protocol):
     """Computes the model's ``pooler_output``. Safe to use from several threads."""
 
-    name: Runtime
+    @property
+    def name(self) -> Runtime:
+        """What a person calls it."""
+        ...
 
     def pooled(self, rows: Sequence[TokenIds]) -> Tensor:
         """The ids of each text to ``(len(rows), pooler_size)``, in their order; there is at least one row."""
@@ -61,15 +64,23 @@ def choose_engine(extractor: nn.Module, runtime: str, device: torch.device, prec
         raise InputError(f"the packed runtime {why_not}; use auto or torch")
     if runtime == "torch" or why_not:
         return TorchEngine(extractor, device, precision)
+    if isinstance(extractor, Recurrent):
+        return PackedRecurrent(extractor, torch.bfloat16 if precision == "bfloat16" else None)
     assert isinstance(extractor, TextCnn)
     return PackedTextCnn(extractor, precision)
 
 
 def _why_not_packed(extractor: nn.Module, device: torch.device) -> str:
-    if not isinstance(extractor, TextCnn):
-        return f"runs a TextCNN, and this model is a {type(extractor).__name__}"
-    if extractor.config.pooling == "kmax":
-        return "pools by max or average, and this TextCNN by kmax"
+    if isinstance(extractor, Recurrent):
+        reason = why_not_packed(extractor)
+    elif not isinstance(extractor, TextCnn):
+        reason = f"runs a TextCNN or a recurrent model, and this model is a {type(extractor).__name__}"
+    elif extractor.config.pooling == "kmax":
+        reason = "pools by max or average, and this TextCNN by kmax"
+    else:
+        reason = ""
+    if reason:
+        return reason
     return "" if device.type == "cpu" else f"runs on the CPU, and the device is {device}"
 
 
@@ -121,36 +132,20 @@ class PackedTextCnn:
         self._weights = torch.cat([state[f"convs.{i}.weight"].permute(2, 0, 1).flatten(0, 1) for i in widths])
         self._bias = torch.stack([state[f"convs.{i}.bias"] for i in widths])  # (num_widths, num_filters)
         self._dtype = torch.bfloat16 if precision == "bfloat16" else self._weights.dtype
-        self._most_words = table_bytes // (len(self._weights) * self._dtype.itemsize)
-        self._whole: Tensor | None = None
-        self._making_whole = threading.Lock()
+        row_bytes = len(self._weights) * self._dtype.itemsize
+        self._table = WordTable(self._products, self._config.vocab_size, table_bytes // row_bytes)
 
     @torch.inference_mode()
     def pooled(self, rows: Sequence[TokenIds]) -> Tensor:
         """See `Engine`."""
         lengths = _lengths(rows)
-        if not self._keeps_whole() and len(rows) > 1 and lengths.sum() > self._most_words:
+        if len(rows) > 1 and not self._table.covers(int(lengths.sum())):
             half = len(rows) // 2
             return torch.cat([self.pooled(rows[:half]), self.pooled(rows[half:])])
         order = np.argsort(lengths, kind="stable")
-        table, words = self._table(np.concatenate([rows[i] for i in order.tolist()]))
+        table, words = self._table.rows_of(np.concatenate([rows[i] for i in order.tolist()]))
         features = [self._features(table, texts) for texts in _equally_long(words, lengths[order])]
         return in_order(torch.cat(features), order)
-
-    def _keeps_whole(self) -> bool:
-        return self._config.vocab_size <= self._most_words
-
-    def _table(self, ids: TokenIds) -> tuple[Tensor, Tensor]:
-        """The products of all words, or of those that occur, and which row of them belongs to each token."""
-        if self._keeps_whole():
-            with self._making_whole:
-                if self._whole is None:
-                    self._whole = self._products(torch.arange(self._config.vocab_size))
-            return self._whole, torch.from_numpy(ids.astype(np.int64))
-        occurs = np.zeros(self._config.vocab_size, np.bool_)
-        occurs[ids] = True
-        row_of_word = occurs.cumsum() - 1
-        return self._products(torch.from_numpy(occurs.nonzero()[0])), torch.from_numpy(row_of_word[ids])
 
     def _products(self, words: Tensor) -> Tensor:
         """``(num_words + 1, sum of widths * num_filters)``; the last row is zeros, for what is not text."""

@@ -1,20 +1,55 @@
-"""How well a model answers labelled texts."""
+"""How well a model answers labelled texts, and whether its probabilities and promises hold."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wenmo.data.readers import read_rows
+from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
+from wenmo.errors import InputError
 from wenmo.inference.predictor import Predictor, TextCounts, loaded
 from wenmo.inference.texts import checked_texts
+from wenmo.tasks.abstention import CONFIDENCE, Promise
 from wenmo.tasks.classification import label_ids
-from wenmo.tasks.metrics import confusion_matrix, decide, per_class
+from wenmo.tasks.metrics import (
+    Matrix,
+    approximate_randomisation,
+    confusion_matrix,
+    mcnemar,
+    per_class,
+    wilson_interval,
+)
+from wenmo.tasks.reliability import Binning, as_metric, calibration_error, outcomes, reliability
+
+_BINNINGS: tuple[Binning, ...] = ("width", "mass")
+
+
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """What a model says to some rows."""
+
+    predictor: Predictor
+    gold: NDArray[Any]
+    probabilities: NDArray[np.float32]
+    said: Matrix
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """``(rows,)``."""
+        return self.predictor.task.is_right(self.gold, self.probabilities)
 
 
 def evaluate(
     model: Predictor | str | Path,
     data: str | Path,
     *,
+    abstain: float | None = None,
+    confidence: float = CONFIDENCE,
+    against: Predictor | str | Path | None = None,
     text_column: str | None = None,
     text_b_column: str | None = None,
     label_column: str | None = None,
@@ -29,6 +64,9 @@ def evaluate(
     Args:
         model: a model folder, or a loaded model; the last three arguments are for loading a folder.
         data: what `wenmo.data.readers.read_rows` reads.
+        abstain: try the promise that at most this share of the answered texts is answered wrongly.
+        confidence: with which it holds.
+        against: another model with the same labels; is the difference more than chance?
         text_column: the column of the texts, if the reader does not find it.
         text_b_column: the column of the second texts of pairs, if the reader does not find it.
         label_column: the column of the labels, if the reader does not find it.
@@ -39,15 +77,17 @@ def evaluate(
         runtime: as in `wenmo.load`.
 
     Returns:
-        ``task``, ``rows``, ``metrics`` (each with ``value``, ``low`` and ``high``, the 95 % interval), ``labels``,
-        ``per_class``, ``confusion`` (rows: right labels, columns: answers; None where a text may have several), and
-        what to know about the texts: how many were ``dropped`` (no text or no label), ``cut`` or ``unknown``, and
-        ``notes``.
+        ``task``, ``rows``, ``metrics`` (each with ``value``, ``low`` and ``high``, the 95 % interval; ``ece`` and
+        ``ece_equal_mass`` are errors of calibration), ``labels``, ``per_class``, ``confusion`` (rows: right labels,
+        columns: answers; None where a text may have several), ``calibration``, ``thresholds``, ``abstention`` and
+        ``against`` (None where not asked for), and what to know about the texts: how many were ``dropped`` (no text or
+        no label), ``cut`` or ``unknown``, and ``notes``.
 
     Raises:
-        InputError: the data cannot be read, or has labels that the model does not know.
+        InputError: the data cannot be read, or has labels that the model does not know, or the promise cannot be made.
     """
     predictor = loaded(model, device=device, precision=precision, runtime=runtime)
+    promise = predictor.promise(abstain, confidence) if abstain is not None else None
     task = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None
     read = read_rows(
@@ -58,22 +98,108 @@ def evaluate(
         label_separator=separator,
         encoding=encoding,
     )
-    gold = task.gold(TokenStore.from_rows(labels=label_ids(read.rows, task.config)))
     counts = TextCounts()
-    probabilities = predictor.probabilities(checked_texts(read.rows, predictor.pair), counts=counts)
-    predicted = decide(probabilities, task.config.multi_label)
+    answered = _answer(predictor, read.rows, counts)
+    calibration = _calibration(answered)
     confusion = None
     if not task.config.multi_label:
-        confusion = confusion_matrix(gold, predicted.argmax(axis=1), len(predictor.labels)).tolist()
+        confusion = confusion_matrix(answered.gold, answered.said.argmax(axis=1), len(predictor.labels)).tolist()
+    other = loaded(against, device=device, precision=precision, runtime=runtime) if against is not None else None
+    errors = {"ece": as_metric(calibration["width"]), "ece_equal_mass": as_metric(calibration["mass"])}
     return {
         "task": task.config.task,
         "rows": len(read.rows),
-        "metrics": task.measure(gold, probabilities),
+        "metrics": {**task.measure(answered.gold, answered.probabilities), **errors},
         "labels": list(predictor.labels),
-        "per_class": per_class(gold, predicted, predictor.labels),
+        "per_class": per_class(answered.gold, answered.said, predictor.labels),
         "confusion": confusion,
+        "calibration": calibration,
+        "thresholds": list(task.config.thresholds),
+        "abstention": _abstention(answered, promise) if promise else None,
+        "against": _against(answered, other, read.rows, str(against)) if other else None,
         "dropped": len(read.dropped),
         "cut": counts.cut,
         "unknown": counts.unknown,
         "notes": [*read.notes, *counts.warnings(predictor.max_length)],
+    }
+
+
+def _answer(predictor: Predictor, rows: list[Row], counts: TextCounts) -> _Answered:
+    gold = predictor.task.gold(TokenStore.from_rows(labels=label_ids(rows, predictor.task.config)))
+    probabilities = predictor.probabilities(checked_texts(rows, predictor.pair), counts=counts)
+    return _Answered(predictor, gold, probabilities, predictor.task.decide(probabilities))
+
+
+def _calibration(answered: _Answered) -> dict[str, Any]:
+    """The errors and bins of equal width and mass, and those that the model had before it was calibrated, if it was."""
+    multi_label = answered.predictor.task.config.multi_label
+    found: dict[str, Any] = _reliability(answered.gold, answered.probabilities, multi_label)
+    before = _before_calibration(answered)
+    return found | {"before": _reliability(answered.gold, before, multi_label) if before is not None else None}
+
+
+def _reliability(gold: NDArray[Any], probabilities: NDArray[Any], multi_label: bool) -> dict[str, Any]:
+    confidence, happened = outcomes(gold, probabilities, multi_label)
+    found: dict[str, Any] = {}
+    for binning in _BINNINGS:
+        bins = reliability(confidence, happened, binning=binning)
+        found[binning] = {**calibration_error(bins), "bins": bins}
+    return found
+
+
+def _before_calibration(answered: _Answered) -> NDArray[np.float64] | None:
+    """The probabilities without the rescaling that the folder tells of.
+
+    A softmax forgets what is common to all logits of a text, so a scale of its own for each label cannot be undone.
+    """
+    kept = answered.predictor.folder.metrics.get("calibration")
+    multi_label = answered.predictor.task.config.multi_label
+    if not kept or (kept["method"] == "vector" and not multi_label):
+        return None
+    p = np.clip(answered.probabilities.astype(np.float64), 1e-12, 1 - 1e-12 if multi_label else 1)
+    logits = np.log(p) - np.log1p(-p) if multi_label else np.log(p)
+    logits = (logits - np.asarray(kept["shift"])) / np.asarray(kept["scale"])
+    if multi_label:
+        return np.asarray(1 / (1 + np.exp(-logits)))
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def _abstention(answered: _Answered, promise: Promise) -> dict[str, Any]:
+    """What became of a promise on these rows."""
+    given = answered.predictor.task.confidence(answered.probabilities, answered.said) >= promise.threshold
+    num_answered, num_wrong = int(given.sum()), int((given & ~answered.right).sum())
+    error = wilson_interval(num_wrong, num_answered) if num_answered else None
+    return {
+        "promise": promise.to_dict(),
+        "answered": num_answered,
+        "wrong": num_wrong,
+        "coverage": num_answered / len(given),
+        "error": error,
+        "held": error is None or error["value"] <= promise.risk,
+        "contradicted": error is not None and error["low"] > promise.risk,
+    }
+
+
+def _against(answered: _Answered, other: Predictor, rows: list[Row], name: str) -> dict[str, Any]:
+    """Another model on the same rows, and whether the two differ by more than chance."""
+    mine = answered.predictor
+    if sorted(other.labels) != sorted(mine.labels) or other.task.config.multi_label != mine.task.config.multi_label:
+        raise InputError(f"{name}: its labels are not those of the first model; compare models of one task")
+    theirs = _answer(other, rows, TextCounts())
+    same_order = theirs.said[:, [other.labels.index(label) for label in mine.labels]]
+    measured = [each.predictor.task.measure(each.gold, each.probabilities) for each in (answered, theirs)]
+    p_values = {"accuracy": mcnemar(answered.right, theirs.right)} | {
+        metric: approximate_randomisation(answered.gold, answered.said, same_order, metric)
+        for metric in ("macro_f1", "micro_f1")
+    }
+    return {
+        "model": name,
+        "metrics": measured[1],
+        "differences": {
+            metric: {"value": measured[0][metric]["value"] - measured[1][metric]["value"], "p": p}
+            for metric, p in p_values.items()
+        },
+        "only_this_right": int((answered.right & ~theirs.right).sum()),
+        "only_other_right": int((theirs.right & ~answered.right).sum()),
     }

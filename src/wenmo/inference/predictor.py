@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice, repeat
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Text
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, load_folder
 from wenmo.inference.engines import Precision, choose_engine
+from wenmo.inference.long_texts import windowed
 from wenmo.inference.texts import Columns, listed, own_vectors, pooled_vectors, windows, without_known
 from wenmo.models.pooling import Pooling
+from wenmo.tasks.abstention import CONFIDENCE, Promise, require_promise
 from wenmo.tasks.classification import Classification
-from wenmo.tasks.metrics import decide
-from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, encode_texts
+from wenmo.tasks.drift import DriftWatch
+from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, encode_texts, unknown_shares
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.distribution import choose_device
 
@@ -34,10 +37,12 @@ _POOLINGS: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first",
 class Prediction:
     """The answer to one text."""
 
-    label: str | tuple[str, ...]
-    """The likeliest label; where a text may have several, all of at least 0.5, also none."""
+    label: str | tuple[str, ...] | None
+    """The likeliest label; where a text may have several, all of at least 0.5, also none; or as thresholds or costs say
+    that the model has. None: the model abstains."""
     probability: float
-    """Of ``label``; where a text may have several, of the least certain of the yes and no said to each label."""
+    """Of ``label``, or of what it would be; where a text may have several, of the least certain of the yes and no said
+    to each label."""
     probabilities: dict[str, float]
     levels: tuple[tuple[str, float], ...] = ()
     """Where labels are in a tree, each node from the top down to ``label`` with its probability."""
@@ -56,23 +61,28 @@ class TextCounts:
 
     texts: int = 0
     cut: int = 0
-    """Texts with more tokens than the model reads."""
+    """Texts with more tokens than the model reads at once."""
     unknown: int = 0
     """Texts without any token that the model knows, also empty ones."""
     first_unknown: int = 0
     """Which text, from 1, was the first of them."""
+    reading: LongTexts | None = field(default=None, compare=False)
+    """What was done to the texts that were cut, as the predictor says; without it they were cut behind the limit."""
+    drift: DriftWatch | None = None
+    """How the answers differ from those to the calibration rows, where the model has some."""
 
     def warnings(self, max_length: int) -> list[str]:
         """A sentence for each count that is not 0."""
         said = []
         if self.cut:
-            said.append(f"{self.cut:,} of {self.texts:,} texts were cut behind {max_length:,} tokens, as in training")
+            done = (self.reading or LongTexts(max_length)).participle
+            said.append(f"{self.cut:,} of {self.texts:,} texts were {done}, as in training")
         if self.unknown:
             said.append(
                 f"{self.unknown:,} of {self.texts:,} texts have no token that the model knows; the first is text "
                 f"{self.first_unknown:,}. Their answer says nothing about them"
             )
-        return said
+        return said + (self.drift.sentences() if self.drift else [])
 
     def log(self, max_length: int) -> None:
         """Say them as warnings."""
@@ -117,11 +127,14 @@ class Predictor:
         self.extractor: nn.Module = folder.task.extractor
         self.labels: tuple[str, ...] = folder.task.config.labels
         self.max_length: int = folder.recipe.get("data", {}).get("max_length", 0)
-        """Tokens of a text that are read; 0: all."""
+        """Tokens of a text that are read at once; 0: all."""
+        self.long_texts = LongTexts.of_recipe(folder.recipe)
         self._precision = _known_precision(precision)
         self._device = choose_device(device)
         self.task.to(self._device)
-        self._engine = choose_engine(self.extractor, runtime, self._device, self._precision)
+        self._engine = windowed(
+            choose_engine(self.extractor, runtime, self._device, self._precision), self.task.windows
+        )
 
     @property
     def runtime(self) -> str:
@@ -133,22 +146,44 @@ class Predictor:
         """How the model reads pairs; ``none``: it reads single texts."""
         return self.task.config.pair
 
-    def predict(self, texts: Text | Iterable[Text]) -> list[Prediction]:
+    def predict(
+        self, texts: Text | Iterable[Text], *, abstain: float | None = None, confidence: float = CONFIDENCE
+    ) -> list[Prediction]:
         """The answer to each text, or to each pair ``("a", "b")``, in their order; a single one gives a list of one.
 
-        Raises:
-            InputError: an item is not a string, or not a pair where the model reads pairs.
-        """
-        return list(self.stream(texts))
+        Args:
+            texts: one text or many, or pairs.
+            abstain: give no label where the model is not sure enough for an error of at most this share among the
+                texts with a label; see `promise`.
+            confidence: with which the promise holds.
 
-    def stream(self, texts: Text | Iterable[Text], *, counts: TextCounts | None = None) -> Iterator[Prediction]:
+        Raises:
+            InputError: an item is not a string, or not a pair where the model reads pairs; or the promise cannot be
+                made.
+        """
+        return list(self.stream(texts, promise=self.promise(abstain, confidence) if abstain is not None else None))
+
+    def promise(self, risk: float, confidence: float = CONFIDENCE) -> Promise:
+        """Above which probability an answer may be given, so that at most ``risk`` of the answers are wrong.
+
+        Raises:
+            InputError: the model keeps no calibration rows, or they cannot promise so little.
+        """
+        return require_promise(self.folder.calibration, risk, confidence)
+
+    def stream(
+        self, texts: Text | Iterable[Text], *, counts: TextCounts | None = None, promise: Promise | None = None
+    ) -> Iterator[Prediction]:
         """As `predict`, for any number of texts: some thousands of them are in memory at a time.
 
         Args:
+            texts: one text or many.
             counts: where to count texts that were cut or are unknown; without it they are logged at the end.
+            promise: what `promise` gave; less sure answers have no label.
         """
+        least = promise.threshold if promise else 0.0
         for probabilities in self._answer_windows(texts, counts):
-            yield from self._predictions(probabilities)
+            yield from self._predictions(probabilities, least)
 
     def probabilities(self, texts: Text | Iterable[Text], *, counts: TextCounts | None = None) -> NDArray[np.float32]:
         """``(rows, num_labels)``, the labels in the order of ``labels``."""
@@ -205,8 +240,21 @@ class Predictor:
         return VECTORS_OF_A_PAIR * size if compared else size
 
     def _answer_windows(self, texts: Text | Iterable[Text], counts: TextCounts | None) -> Iterator[NDArray[np.float32]]:
-        for columns in self._encode_windows(listed(texts, self.pair), counts, self.pair):
-            yield self._answer(columns)
+        counted = counts or TextCounts()
+        if self.folder.calibration is not None and counted.drift is None:
+            counted.drift = DriftWatch(self.folder.calibration)
+        for columns in self._encode_windows(listed(texts, self.pair), counted, self.pair):
+            answers = self._answer(columns)
+            if counted.drift is not None:
+                self._watch(counted.drift, columns, answers)
+            yield answers
+        if counts is None:
+            counted.log(self.max_length)
+
+    def _watch(self, drift: DriftWatch, columns: Columns, answers: NDArray[np.float32]) -> None:
+        said = self.task.decide(answers)
+        drift.add(self.task.confidence(answers, said), dict(zip(self.labels, said.sum(axis=0).tolist(), strict=True)))
+        drift.add_unknown(unknown_shares(columns, self.tokenizer.unk_token_id))
 
     def _encode_windows(self, texts: Iterable[Text], counts: TextCounts | None, pair: Pair) -> Iterator[Columns]:
         """Texts as ids, as many at a time as shall be in memory."""
@@ -217,8 +265,9 @@ class Predictor:
             counted.log(self.max_length)
 
     def _encode(self, texts: Sequence[Text], counts: TextCounts, pair: Pair) -> Columns:
-        encoded = encode_texts(texts, self.tokenizer, pair, self.max_length)
-        counts.cut += len(encoded.cut)
+        encoded = encode_texts(texts, self.tokenizer, pair, self.long_texts)
+        if encoded.cut:
+            counts.cut, counts.reading = counts.cut + len(encoded.cut), self.long_texts
         unknown = without_known(encoded.columns, self.tokenizer)
         if len(unknown):
             counts.first_unknown = counts.first_unknown or counts.texts + int(unknown[0]) + 1
@@ -239,20 +288,16 @@ class Predictor:
             return own_vectors(columns, self.task, self._engine, self._device, self._precision)
         return pooled_vectors(columns, self.task, how, self._device, self._precision)
 
-    def _predictions(self, probabilities: NDArray[np.float32]) -> Iterator[Prediction]:
-        chosen = decide(probabilities, self.task.config.multi_label)
-        rows = probabilities.tolist()
-        if not self.task.config.multi_label:
-            likeliest = chosen.argmax(axis=1).tolist()
-            tree = self.task.hierarchy
-            levels = tree.levels(probabilities, likeliest) if tree else repeat(())
-            for row, best, nodes in zip(rows, likeliest, levels, strict=False):
-                yield Prediction(self.labels[best], row[best], dict(zip(self.labels, row, strict=True)), nodes)
-            return
-        certain = np.where(chosen, probabilities, 1 - probabilities).min(axis=1).tolist()
-        for row, yes, least in zip(rows, chosen.tolist(), certain, strict=True):
-            label = tuple(name for name, has in zip(self.labels, yes, strict=True) if has)
-            yield Prediction(label, least, dict(zip(self.labels, row, strict=True)))
+    def _predictions(self, probabilities: NDArray[np.float32], least: float = 0.0) -> Iterator[Prediction]:
+        """An answer for each row; without a label where its probability is below ``least``."""
+        chosen = self.task.decide(probabilities)
+        confidence = self.task.confidence(probabilities, chosen).tolist()
+        several, tree = self.task.config.multi_label, self.task.hierarchy
+        levels = tree.levels(probabilities, chosen.argmax(axis=1)) if tree else [()] * len(probabilities)
+        for row, yes, certain, nodes in zip(probabilities.tolist(), chosen.tolist(), confidence, levels, strict=True):
+            names = tuple(name for name, has in zip(self.labels, yes, strict=True) if has)
+            label = (names if several else names[0]) if certain >= least else None
+            yield Prediction(label, certain, dict(zip(self.labels, row, strict=True)), nodes)
 
 
 def _peek(texts: Iterable[Text]) -> tuple[Text | None, Iterable[Text]]:

@@ -1,6 +1,6 @@
 """Texts and pairs on their way through a model: as many at a time as shall be in memory, then ids, then vectors."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -13,7 +13,8 @@ from wenmo.data.rows import Row, Text
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
-from wenmo.inference.engines import PADDED_BATCHES, Engine, Precision, TokenIds, in_order
+from wenmo.inference.engines import PADDED_BATCHES, Engine, Precision, TokenIds, in_order, run_in_batches
+from wenmo.inference.long_texts import vectors_of_windows
 from wenmo.models.pooling import Pooling, pool
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.pairs import Pair, pair_vector, refuse_other_kind, text_of
@@ -103,13 +104,17 @@ def pooled_vectors(
     if SECOND in columns and task.compares:
         raise InputError("this model makes one vector of both texts, and none of their tokens; leave the pooling out")
 
-    def pooled(batch: TokenBatch, batch_b: TokenBatch | None) -> Tensor:
-        vectors = [
-            pool(task.extractor(each).last_hidden_state, each.attention_mask, how) for each in (batch, batch_b) if each
-        ]
-        return vectors[0] if batch_b is None else pair_vector(*vectors)
+    def pooled(batch: TokenBatch) -> Tensor:
+        return pool(task.extractor(batch).last_hidden_state, batch.attention_mask, how)
 
-    return _in_batches(columns, pooled, device, precision)
+    def computed(rows: Sequence[TokenIds]) -> Tensor:
+        return run_in_batches(rows, pooled, device, precision)
+
+    if TYPES in columns:
+        return _in_batches(columns, lambda batch, _: pooled(batch), device, precision)
+    rows = [ids for name in (FIRST, SECOND) for ids in columns.get(name, ())]
+    vectors = vectors_of_windows(rows, task.windows, computed) if task.windows else computed(rows)
+    return pair_vector(*vectors.chunk(2)) if SECOND in columns else vectors
 
 
 def _in_batches(

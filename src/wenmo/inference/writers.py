@@ -10,7 +10,8 @@ What a row holds, in every format, is what ``Prediction.to_dict`` gives: ``label
 Where labels are in a tree, ``levels`` tells the nodes from the top down to the label: in ``.jsonl`` and ``.parquet`` a
 list of ``{"label", "probability"}``, in ``.tsv`` the columns ``level_1``, ``level_1.probability`` and so on.
 
-A text that got no answer has its row all the same, with nothing in it. ``.tsv`` and ``.jsonl`` may end in ``.gz``.
+A text that got no answer has its row all the same, with nothing in it; where the model abstains, only ``label`` is
+empty (null in ``.jsonl`` and ``.parquet``). ``.tsv`` and ``.jsonl`` may end in ``.gz``.
 """
 
 import gzip
@@ -27,8 +28,9 @@ from typing import IO, Any, Protocol
 from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError, JobError
-from wenmo.inference.predictor import Prediction, Predictor, TextCounts, loaded
+from wenmo.inference.predictor import Predictor, TextCounts, loaded
 from wenmo.inference.texts import checked_texts
+from wenmo.tasks.abstention import Promise
 from wenmo.tasks.pairs import single_texts
 
 STANDARD_OUTPUT = "-"
@@ -58,7 +60,7 @@ def predict_file(
     text_b_column: str | None = None,
     encoding: str | None = None,
     file_format: str = "",
-    abstain: float = 0.0,
+    promise: Promise | None = None,
 ) -> dict[str, Any]:
     """Answer every text of a source; the n-th row of the result belongs to the n-th row of the source.
 
@@ -70,18 +72,17 @@ def predict_file(
         text_b_column: the same for the second texts of pairs.
         encoding: of a text file, if the reader does not find it.
         file_format: ``tsv``, ``jsonl`` or ``parquet``; empty: as the ending of ``out`` says, tsv to standard output.
-        abstain: an answer with a smaller ``probability`` has no label.
+        promise: what `Predictor.promise` gave; answers that it does not cover have no label.
 
     Returns:
         ``rows``, ``file``, and how many of the rows were ``without_text``, ``abstained``, ``cut`` to the length that
-        the model reads, and ``unknown``: without any token that it knows, those without text among them.
+        the model reads, and ``unknown``: without any token that it knows, those without text among them; ``promise``:
+        what is promised of those with a label, or None.
 
     Raises:
         InputError: the source cannot be read, or the call is wrong.
         JobError: the result could not be written; there is no half-written file.
     """
-    if not 0 <= abstain <= 1:
-        raise InputError(f"abstain is a probability between 0 and 1; got {abstain}")
     refuse_to_overwrite(source, out)
     file_format = file_format or _format_of(out)
     predictor = loaded(model)
@@ -92,14 +93,13 @@ def predict_file(
     texts = checked_texts(_noted(rows, has_text), predictor.pair)
     texts = chain([next(texts)], texts)  # a first row of the wrong kind is an error before anything is written
     with open_answers(out, predictor, file_format) as writer:
-        for prediction in predictor.stream(texts, counts=counts):
+        for prediction in predictor.stream(texts, counts=counts, promise=promise):
             if not has_text.popleft():
                 without_text += 1
                 writer.write(_NO_ANSWER)
                 continue
-            uncertain = prediction.probability < abstain
-            abstained += uncertain
-            writer.write(_as_answer(prediction, uncertain))
+            abstained += prediction.label is None
+            writer.write(prediction.to_dict())
     counts.log(predictor.max_length)
     return {
         "rows": counts.texts,
@@ -108,6 +108,7 @@ def predict_file(
         "abstained": abstained,
         "cut": counts.cut,
         "unknown": counts.unknown,
+        "promise": promise.to_dict() if promise else None,
     }
 
 
@@ -179,11 +180,6 @@ def _noted(rows: Iterable[Row], has_text: deque[bool]) -> Iterator[Row]:
     for row in rows:
         has_text.append(all(text.strip() for text in single_texts([row])))
         yield row
-
-
-def _as_answer(prediction: Prediction, uncertain: bool) -> Answer:
-    answer = prediction.to_dict()
-    return answer | {"label": None} if uncertain else answer
 
 
 class _JsonLines:

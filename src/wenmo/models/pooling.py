@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Pooling = Literal["mean", "max", "first", "last"]
 
@@ -23,3 +23,34 @@ def pool(last_hidden_state: Tensor, attention_mask: Tensor, how: Pooling) -> Ten
     last = attention_mask.sum(dim=1).sub(1).clamp(min=0) if how == "last" else torch.zeros_like(attention_mask[:, 0])
     rows = torch.arange(len(last_hidden_state), device=last_hidden_state.device)
     return last_hidden_state[rows, last.long()].masked_fill(~mask.any(dim=1), 0)
+
+
+class AttentionPooling(nn.Module):
+    """The mean of a text's vectors, weighted by how much each of them matters for it.
+
+    Yang et al., NAACL 2016, https://aclanthology.org/N16-1174, equations 5 to 7: u = tanh(W h + b); the weights are the
+    softmax of u · v over the text; v is learnt.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(hidden_size, hidden_size)
+        self.query = nn.Linear(hidden_size, 1, bias=False)
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Weights uniform as of Glorot and Bengio, AISTATS 2010; biases 0."""
+        nn.init.xavier_uniform_(self.projection.weight, generator=generator)
+        nn.init.zeros_(self.projection.bias)
+        nn.init.xavier_uniform_(self.query.weight, generator=generator)
+
+    def forward(self, last_hidden_state: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """``(batch, length, hidden_size)`` to ``(batch, hidden_size)``, and the weights ``(batch, length)``.
+
+        Padding has weight 0; a text without tokens gives zeros.
+        """
+        mask = attention_mask.bool()
+        scores = self.query(torch.tanh(self.projection(last_hidden_state))).squeeze(-1)
+        scores = scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
+        weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=1) * mask
+        pooled = (weights.to(last_hidden_state.dtype).unsqueeze(1) @ last_hidden_state).squeeze(1)
+        return pooled, weights

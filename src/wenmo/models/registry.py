@@ -55,6 +55,24 @@ class Preset:
         return loaded
 
 
+# Without dropout a recurrent model knows some thousand texts by heart within a few epochs.
+_RECURRENT_TRAINING = {"learning_rate": 1e-3, "max_grad_norm": 5.0}
+_RECURRENT_DROPOUT = {"embedding_dropout_prob": 0.5, "recurrent_dropout_prob": 0.2}
+
+
+def _recurrent(name: str, values: Mapping[str, Any], paper: str, use: str) -> "Preset":
+    return Preset(
+        name=name,
+        module="wenmo.models.recurrent",
+        config_class="RecurrentConfig",
+        model_class="Recurrent",
+        paper=paper,
+        use=use,
+        values={**values, **_RECURRENT_DROPOUT},
+        training=_RECURRENT_TRAINING,
+    )
+
+
 _NGRAMS = {"word_ngrams": (1, 2), "character_ngrams": (2, 5), "min_frequency": 2}
 # A text has several n-grams for each word, the characters' behind those of the words: a limit would cut those off.
 _WHOLE_TEXTS = {"max_length": 0}
@@ -76,6 +94,36 @@ _PRESETS = (
         paper="Joulin et al., EACL 2017, arXiv 1607.01759",
         use="topics; the fastest to train and to answer; word order only through n-grams",
         training={"learning_rate": 3e-3},
+    ),
+    _recurrent(
+        "rnn",
+        {"cell": "rnn"},
+        "Elman, Cognitive Science 1990",
+        "the simplest recurrence: short texts, and to see what gates add",
+    ),
+    _recurrent(
+        "lstm",
+        {"cell": "lstm", "forget_bias": 1.0},
+        "Hochreiter and Schmidhuber, Neural Computation 1997",
+        "word order over longer stretches: negation, contrast, what came before",
+    ),
+    _recurrent(
+        "gru",
+        {"cell": "gru"},
+        "Cho et al., EMNLP 2014, arXiv 1406.1078",
+        "as lstm with three quarters of its weights",
+    ),
+    _recurrent(
+        "bilstm",
+        {"cell": "lstm", "forget_bias": 1.0, "bidirectional": True},
+        "Graves and Schmidhuber, Neural Networks 2005",
+        "each word with what stands before and behind it; the recurrent model to try first",
+    ),
+    _recurrent(
+        "bigru",
+        {"cell": "gru", "bidirectional": True},
+        "Cho et al., EMNLP 2014, arXiv 1406.1078",
+        "as bilstm with three quarters of its weights",
     ),
     Preset(
         name="tfidf",

@@ -68,7 +68,7 @@ def confusion_table(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -
     ]
     table = element(
         "table",
-        element("caption", "Confusion matrix on test: gold labels in rows, answers in columns", class_="unseen"),
+        element("caption", "Confusion matrix: gold labels in rows, answers in columns", class_="unseen"),
         element(
             "thead",
             element(
@@ -123,7 +123,7 @@ def class_table(per_class: dict[str, dict[str, Any]]) -> Markup:
     drawing_head = element("th", element("span", "F1 as a bar", class_="unseen"), scope="col")
     table = element(
         "table",
-        element("caption", "Precision, recall and F1 of each label on test", class_="unseen"),
+        element("caption", "Precision, recall and F1 of each label", class_="unseen"),
         element("thead", element("tr", label_head, drawing_head, *heads)),
         element("tbody", *rows),
         class_="classes",

@@ -7,6 +7,7 @@ from typing import Any
 
 from wenmo.experiments.compare import BASELINES, Comparison, Watcher
 from wenmo.reports.comparison import write_comparison_report
+from wenmo.training.fitting import without_what_cannot_apply
 from wenmo.training.progress import Observer
 from wenmo.training.recipe import Recipe
 
@@ -118,6 +119,7 @@ def compare(
         plain = Recipe.build(model=name, below=below, file=file, values=shared)
         fitting = [o for o in overrides if not o.startswith("model.") or _has_field(plain, o)]
         recipes[name] = Recipe.build(model=name, below=below, file=file, values=shared, overrides=fitting)
+        recipes[name] = without_what_cannot_apply(recipes[name])
         if not hasattr(plain.model, "channels"):  # it takes no word vectors
             without = recipes[name].data.model_copy(update={"vectors": ""})
             recipes[name] = recipes[name].model_copy(update={"data": without})

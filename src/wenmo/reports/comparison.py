@@ -1,12 +1,8 @@
 """The page of a comparison: which model to ship, why, and everything that speaks for and against it.
 
-One HTML file that needs nothing else: no script, no font, no picture, no address. Its Content-Security-Policy forbids
-the browser to load or run anything, and every text is escaped on its way in (`wenmo.reports.markup`).
+What holds for every page of ours stands in `wenmo.reports.page`.
 """
 
-import base64
-import hashlib
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +14,7 @@ from wenmo.reports.data_section import data_section
 from wenmo.reports.learning import learning_panels
 from wenmo.reports.markup import Markup, element, joined, quoted
 from wenmo.reports.model_table import model_table
-from wenmo.reports.style import STYLE_SHEET
+from wenmo.reports.page import Section, page, section, write_page
 from wenmo.reports.verdict import measured_on, verdict, winner_of
 
 
@@ -33,13 +29,7 @@ def write_comparison_report(result: dict[str, Any], path: Path, *, no_texts: boo
     Raises:
         OSError: the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(comparison_page(result, path.parent.name, no_texts=no_texts), encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_page(comparison_page(result, path.parent.name, no_texts=no_texts), path)
 
 
 def comparison_page(result: dict[str, Any], folder: str = "comparison", *, no_texts: bool = False) -> str:
@@ -53,55 +43,23 @@ def comparison_page(result: dict[str, Any], folder: str = "comparison", *, no_te
     winner = winner_of(result)
     measure = measured_on(result)
     sections = [
-        section
-        for section in (
-            _section("models", "All models", model_table(result["rows"], winner, measure)),
+        each
+        for each in (
+            section("models", "All models", model_table(result["rows"], winner, measure)),
             _tradeoff_section(result["rows"], winner, measure),
             _learning_section(result["rows"], winner, measure),
             _test_section(result, winner),
             _hardest_section(result, no_texts),
-            _section("data", "The data", data_section(result["data"])),
-            _section("reproduce", "How to use and repeat this", _commands(result, winner, folder, no_texts)),
+            section("data", "The data", data_section(result["data"])),
+            section("reproduce", "How to use and repeat this", _commands(result, winner, folder, no_texts)),
         )
-        if section is not None
+        if each is not None
     ]
     title = f"Comparison of {len(result['rows'])} models on {_file_name(result)}"
-    body = element(
-        "body",
-        element("header", verdict(result, winner, title)),
-        element("nav", *(element("a", name, href=f"#{key}") for key, name, _ in sections), aria_label="On this page"),
-        element("main", *(markup for _, _, markup in sections)),
-        element("footer", _machine(result)),
-    )
-    return f"<!DOCTYPE html>\n{element('html', _head(title), body, lang='en')}\n"
+    return page(title, verdict(result, winner, title), sections, _machine(result))
 
 
-_Section = tuple[str, str, Markup]
-"""Address within the page, heading, the whole."""
-
-
-def _head(title: str) -> Markup:
-    # The policy names the one style sheet by its hash: not even a style attribute would get past it.
-    digest = base64.b64encode(hashlib.sha256(STYLE_SHEET.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name_="color-scheme", content="light dark"),
-        element("meta", name_="referrer", content="no-referrer"),
-        element("title", title),
-        element("style", Markup(STYLE_SHEET)),
-    )
-
-
-def _section(key: str, heading: str, *content: object) -> _Section:
-    title = element("h2", heading, id=f"{key}-heading")
-    return key, heading, element("section", title, *content, id=key, aria_labelledby=f"{key}-heading")
-
-
-def _tradeoff_section(rows: Sequence[Row], winner: str | None, measure: str) -> _Section | None:
+def _tradeoff_section(rows: Sequence[Row], winner: str | None, measure: str) -> Section | None:
     drawn = [row for row in rows if can_be_drawn(row)]
     if not drawn:
         return None
@@ -129,7 +87,7 @@ def _tradeoff_section(rows: Sequence[Row], winner: str | None, measure: str) -> 
         "the upright line its 95 % interval. The stepped line joins the models that no other one beats in both.",
         class_="quiet",
     )
-    return _section("trade-off", "Quality against speed", explanation, chart)
+    return section("trade-off", "Quality against speed", explanation, chart)
 
 
 def _swatch(kind: str, radius: float) -> Markup:
@@ -140,7 +98,7 @@ def _swatch(kind: str, radius: float) -> Markup:
     )  # fmt: skip
 
 
-def _learning_section(rows: Sequence[Row], winner: str | None, measure: str) -> _Section | None:
+def _learning_section(rows: Sequence[Row], winner: str | None, measure: str) -> Section | None:
     panels = learning_panels(rows, winner, measure)
     if panels is None:
         return None
@@ -151,10 +109,10 @@ def _learning_section(rows: Sequence[Row], winner: str | None, measure: str) -> 
         f"the best value: the weights kept.{linear}",
         class_="quiet",
     )
-    return _section("learning", "How they learnt", explanation, panels)
+    return section("learning", "How they learnt", explanation, panels)
 
 
-def _test_section(result: dict[str, Any], winner: str | None) -> _Section | None:
+def _test_section(result: dict[str, Any], winner: str | None) -> Section | None:
     test = result.get("test") or {}
     if not test.get("metrics"):
         return None
@@ -177,14 +135,14 @@ def _test_section(result: dict[str, Any], winner: str | None) -> _Section | None
         halves.append(element("div", element("h3", "Each label"), answers.class_table(test["per_class"])))
     if halves:
         parts.append(element("div", *halves, class_="halves"))
-    return _section("test", "The winner on the test set", *parts)
+    return section("test", "The winner on the test set", *parts)
 
 
-def _hardest_section(result: dict[str, Any], no_texts: bool) -> _Section | None:
+def _hardest_section(result: dict[str, Any], no_texts: bool) -> Section | None:
     examples = result.get("hardest") or []
     if no_texts:
         note = element("p", "Texts were left out of this page on purpose (--no-texts).", class_="quiet")
-        return _section("hardest", "Hardest examples", note)
+        return section("hardest", "Hardest examples", note)
     if not examples:
         return None
     explanation = element(
@@ -193,7 +151,7 @@ def _hardest_section(result: dict[str, Any], no_texts: bool) -> _Section | None:
         "are often the cheapest way to a better model.",
         class_="quiet",
     )
-    return _section("hardest", "Hardest examples", explanation, answers.hardest_examples(examples))
+    return section("hardest", "Hardest examples", explanation, answers.hardest_examples(examples))
 
 
 def _commands(result: dict[str, Any], winner: str | None, folder: str, no_texts: bool) -> Markup:

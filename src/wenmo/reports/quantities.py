@@ -11,6 +11,7 @@ _METRIC_NAMES = {
     "hierarchical_f1": "hierarchical F1",
     "f1": "F1",
     "ece": "calibration error",
+    "ece_equal_mass": "calibration error, equal mass",
 }
 
 

@@ -135,6 +135,8 @@ svg .linear > .bubble { fill-opacity: 0; }
 .seed { stroke-width: 1; stroke-opacity: .8; }
 .best { stroke: var(--quiet); stroke-dasharray: 2 3; stroke-opacity: .8; }
 .trough { fill: var(--soft); } .bar { fill: var(--network); fill-opacity: .75; }
+.miss-bar { stroke: var(--winner); stroke-width: 3; stroke-opacity: .55; stroke-linecap: round; }
+.remarks { margin-top: 1rem; padding-left: 1.2rem; max-width: 46rem; }
 .chart svg { display: block; max-width: 100%; height: auto; }
 .narrow { display: none; }
 .legend { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1.6rem; margin-top: .6rem;

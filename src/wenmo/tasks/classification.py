@@ -1,5 +1,6 @@
 """Classification: one label a text or a pair of texts, or several, over any extractor."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,18 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wenmo.data.batching import second_batch, store_batch
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.features import IGNORED_LABEL, TokenBatch
+from wenmo.features import TokenBatch
 from wenmo.models.config import Config, ModelConfig
+from wenmo.models.windows import Windows
 from wenmo.tasks.hierarchy import Hierarchy
-from wenmo.tasks.metrics import Interval, classification_metrics, decide
+from wenmo.tasks.losses import ClassificationLoss, LossName
+from wenmo.tasks.metrics import Interval, Matrix, classification_metrics
 from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, one_above_the_other, pair_vector
 from wenmo.tasks.task import Example
+from wenmo.tasks.thresholds import ThresholdFor, check_decision, decide_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,27 @@ class ClassificationConfig(Config):
     """Each label's weights are scaled down to this norm after an update (Kim 2014, section 2.2); 0: not at all."""
     metric: Literal["accuracy", "macro_f1", "micro_f1"] = "accuracy"
     """By which models are chosen on dev."""
+    loss: LossName = "cross_entropy"
+    """``focal`` makes little of the texts that are answered well already (Lin et al. 2017)."""
+    focal_gamma: float = 2.0
+    """How little; 0 is cross entropy."""
+    label_smoothing: float = 0.0
+    """This share of a text's label is spread evenly over all labels."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """``balanced``: a text weighs the more, the rarer its label is in the training texts."""
+    calibrate: bool = False
+    """Divide the logits by a temperature found on dev, so that probabilities mean what they say (Guo et al. 2017)."""
+    threshold_for: ThresholdFor = "none"
+    """Choose thresholds on dev: for the F1 of ``positive``, macro or micro F1, or a wanted precision."""
+    positive: str = ""
+    """Which of two labels is looked for; empty: the second."""
+    least_precision: float = 0.0
+    """The precision wanted of ``positive``, or of each of several labels; with ``threshold_for=precision``."""
+    thresholds: tuple[float, ...] = ()
+    """One for each label, in their order. Of several labels, all are said that reach theirs; of single ones, the one
+    that is largest relative to its own. Empty: 0.5, and the likeliest; ``threshold_for`` fills it in."""
+    costs: tuple[tuple[float, ...], ...] = ()
+    """What mistakes cost: rows are right labels, columns are answers; with several labels 2 x 2, no and yes."""
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
@@ -52,6 +76,26 @@ class ClassificationConfig(Config):
             )
         if not 0 <= self.dropout_prob < 1:
             raise ValueError(f"dropout_prob must be at least 0 and below 1; got {self.dropout_prob}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing}")
+        if not 0 <= self.focal_gamma < math.inf:
+            raise ValueError(f"focal_gamma must not be negative; got {self.focal_gamma}")
+        if not all(0 < each < 1 for each in self.thresholds):
+            raise ValueError(f"thresholds lie between 0 and 1; got {list(self.thresholds)}")
+        if not 0 <= self.least_precision < 1:
+            raise ValueError(f"least_precision is a share such as 0.95; got {self.least_precision}")
+
+    def check_decision(self) -> None:
+        """Refuse thresholds and costs that cannot work for the labels, as `wenmo.tasks.thresholds.check_decision`."""
+        check_decision(
+            self.labels,
+            self.multi_label,
+            thresholds=self.thresholds,
+            threshold_for=self.threshold_for,
+            positive=self.positive,
+            least_precision=self.least_precision,
+            costs=self.costs,
+        )
 
 
 class Classification(nn.Module):
@@ -65,6 +109,8 @@ class Classification(nn.Module):
         self.extractor_config = extractor_config
         self.config = config
         self.metric: str = config.metric
+        self.windows: Windows | None = None
+        """How a text is read that is longer than the extractor reads at once; None: as it is."""
         self.dropout = nn.Dropout(config.dropout_prob)
         self.hierarchy = Hierarchy(config.labels, config.hierarchy_separator) if config.hierarchy_separator else None
         self.outputs: tuple[str, ...] = config.labels
@@ -77,6 +123,12 @@ class Classification(nn.Module):
         self.paths: Tensor | None
         self.register_buffer("paths", paths, persistent=False)
         self.classifier = nn.Linear(self.vector_size, len(self.outputs))
+        self.loss = ClassificationLoss(
+            loss=config.loss,
+            focal_gamma=config.focal_gamma,
+            label_smoothing=config.label_smoothing,
+            multi_label=config.multi_label,
+        )
 
     @property
     def vector_size(self) -> int:
@@ -98,13 +150,12 @@ class Classification(nn.Module):
     def vectors(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """``(batch, vector_size)``: what the extractor makes of each text, or of each pair in one call."""
         if batch_b is None:
-            vectors: Tensor = self.extractor(batch).pooler_output
-            return vectors
+            return self.pooled(batch)
         both = one_above_the_other(batch, batch_b)
         if self.compares:
-            vectors = self.extractor.compare(both)  # type: ignore[operator]
+            vectors: Tensor = self.extractor.compare(both)  # type: ignore[operator]
             return vectors
-        return pair_vector(*self.extractor(both).pooler_output.chunk(2))
+        return pair_vector(*self.pooled(both).chunk(2))
 
     def logits(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """``(batch, num_labels)``."""
@@ -115,18 +166,24 @@ class Classification(nn.Module):
         logits: Tensor = self.classifier(vectors)
         return logits if self.paths is None else logits @ self.paths.to(logits.dtype).t()
 
-    def forward(self, example: Example) -> tuple[Tensor, Tensor]:
-        """Cross entropy, summed over the counted texts, and their number.
+    def pooled(self, batch: TokenBatch) -> Tensor:
+        """``(batch, pooler_size)``: the vector of each text."""
 
-        With several labels: the binary cross entropy of a text is the mean over the labels.
-        """
-        logits = self.logits(example.batch, example.batch_b).float()
-        if self.config.multi_label:
-            counted = example.labels[:, 0] != IGNORED_LABEL
-            losses = F.binary_cross_entropy_with_logits(logits, example.labels.float(), reduction="none").mean(dim=1)
-            return losses[counted].sum(), counted.sum()
-        loss = F.cross_entropy(logits, example.labels, reduction="sum", ignore_index=IGNORED_LABEL)
-        return loss, (example.labels != IGNORED_LABEL).sum()
+        def read(texts: TokenBatch) -> Tensor:
+            vectors: Tensor = self.extractor(texts).pooler_output
+            return vectors
+
+        return self.windows.vectors(batch, read) if self.windows else read(batch)
+
+    def forward(self, example: Example) -> tuple[Tensor, Tensor]:
+        """The loss, summed over the counted texts, and their number; `wenmo.tasks.losses` says which."""
+        summed: tuple[Tensor, Tensor] = self.loss(self.logits(example.batch, example.batch_b).float(), example.labels)
+        return summed
+
+    def learn_frequencies(self, train: TokenStore) -> None:
+        """Where the settings want classes weighed, weigh them by the texts that will be trained on."""
+        if self.config.class_weights == "balanced":
+            self.loss.weigh_by(self.gold(train), len(self.config.labels))
 
     def answers(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """Probabilities ``(batch, num_labels)``; they sum to 1 unless a text may have several labels."""
@@ -162,18 +219,35 @@ class Classification(nn.Module):
         """The value of the metric by which models are chosen."""
         if self.metric == "accuracy":
             return float(self.is_right(gold, answers).mean())
-        return self.measure(gold, answers)[self.metric]["value"]
+        # The value alone is wanted, at every look at dev; its interval would take most of the time.
+        metrics = classification_metrics(gold, answers, multi_label=self.config.multi_label, resamples=1)
+        return metrics[self.metric]["value"]
 
     def is_right(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.bool_]:
         """``(rows,)``: whether all labels of a text are answered as they should be."""
+        said = self.decide(answers)
         if self.config.multi_label:
-            return np.asarray((decide(answers, multi_label=True) == (gold > 0)).all(axis=1))
-        return np.asarray(answers.argmax(axis=1) == gold)
+            return np.asarray((said == (gold > 0)).all(axis=1))
+        return np.asarray(said.argmax(axis=1) == gold)
+
+    def decide(self, answers: NDArray[np.float32]) -> Matrix:
+        """``(rows, num_labels)``: the labels said, by the likeliest, by thresholds or by costs."""
+        config = self.config
+        return decide_by(answers, config.multi_label, thresholds=config.thresholds, costs=config.costs)
+
+    def confidence(self, answers: NDArray[np.float32], said: Matrix) -> NDArray[np.float32]:
+        """``(rows,)``: the probability of the label said; of several labels, of the least certain yes or no."""
+        if self.config.multi_label:
+            return np.asarray(np.where(said, answers, 1 - answers).min(axis=1))
+        return np.asarray(answers[np.arange(len(answers)), said.argmax(axis=1)])
 
     def measure(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> dict[str, Interval]:
         """Every metric with its 95 % interval."""
-        metrics = classification_metrics(gold, answers, multi_label=self.config.multi_label)
-        return metrics | (self.hierarchy.measure(gold, answers.argmax(axis=1)) if self.hierarchy else {})
+        multi_label = self.config.multi_label
+        metrics = classification_metrics(gold, answers, multi_label, predicted=self.decide(answers))
+        if self.hierarchy is None:
+            return metrics
+        return metrics | self.hierarchy.measure(gold, self.decide(answers).argmax(axis=1))
 
 
 def find_labels(rows: Iterable[Row]) -> tuple[tuple[str, ...], bool]:

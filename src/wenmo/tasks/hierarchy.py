@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from wenmo.errors import InputError
 from wenmo.tasks.metrics import Interval, wilson_interval
@@ -68,6 +69,18 @@ class Hierarchy:
         for row, path in enumerate(self.paths):
             matrix[row, [place[node] for node in path]] = 1
         return matrix
+
+    def of_nodes(self, of_labels: Tensor) -> Tensor:
+        """``(num_labels, ...)`` to ``(num_nodes, ...)`` whose sums along the paths are these; 0 for what is no label.
+
+        A label's own node comes last on its path, so from the top down there is one solution.
+        """
+        place = {node: i for i, node in enumerate(self.nodes)}
+        found = of_labels.new_zeros(len(self.nodes), *of_labels.shape[1:])
+        for row in sorted(range(len(self.labels)), key=lambda row: len(self.paths[row])):
+            *above, own = (place[node] for node in self.paths[row])
+            found[own] = of_labels[row] - found[above].sum(dim=0)
+        return found
 
     def levels(self, probabilities: NDArray[np.float32], chosen: Sequence[int]) -> list[tuple[tuple[str, float], ...]]:
         """The path of each answer, each node with its probability.

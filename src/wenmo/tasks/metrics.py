@@ -62,7 +62,13 @@ def decide(probabilities: ArrayLike, multi_label: bool) -> Matrix:
 
 
 def classification_metrics(
-    gold: Labels, probabilities: ArrayLike, multi_label: bool, *, seed: int = 0, resamples: int = 1000
+    gold: Labels,
+    probabilities: ArrayLike,
+    multi_label: bool,
+    *,
+    predicted: Matrix | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> dict[str, Interval]:
     """Accuracy, macro F1 and micro F1, each with its interval.
 
@@ -77,13 +83,15 @@ def classification_metrics(
         gold: the right labels of each row.
         probabilities: ``(rows, labels)``.
         multi_label: whether a row can have several labels; then those of at least 0.5 are predicted.
+        predicted: the labels said, where something else decided about them.
         seed: of the bootstrap; the same seed gives the same interval.
         resamples: number of bootstrap samples.
 
     Raises:
         ValueError: the shapes do not fit, a gold id is outside of the labels, or a probability is not finite.
     """
-    predicted = decide(probabilities, multi_label)
+    plain = decide(probabilities, multi_label)
+    predicted = plain if predicted is None else predicted
     truth = _as_matrix(gold, predicted.shape[1])
     _same_rows(truth, predicted)
     if not multi_label and not (truth.sum(axis=1) == 1).all():
@@ -230,32 +238,6 @@ def approximate_randomisation(
         differences = np.abs(score(totals_a + swapped) - score(totals_b - swapped))
         as_large += int((differences >= observed - 1e-12).sum())
     return as_large / (rounds + 1)
-
-
-def expected_calibration_error(gold: ArrayLike, probabilities: ArrayLike, *, num_bins: int = 15) -> float:
-    """How far confidence and accuracy lie apart, averaged over bins of equal width, weighted by their rows.
-
-    The confidence is the probability of the likeliest label (Guo et al. 2017, https://arxiv.org/abs/1706.04599,
-    equation 3; bin ``m`` of ``M`` is ``((m-1)/M, m/M]``).
-
-    Args:
-        gold: ``(rows,)``, one label id each.
-        probabilities: ``(rows, labels)``.
-        num_bins: 15 in the paper.
-
-    Raises:
-        ValueError: the shapes do not fit, a gold id is outside of the labels, or a probability is not finite.
-    """
-    values = np.asarray(probabilities, dtype=np.float64)
-    answers = decide(values, multi_label=False).argmax(axis=1)
-    truth = _as_ids(gold, values.shape[1])
-    _same_rows(truth, answers)
-    confidence = values.max(axis=1)
-    inner_edges = np.arange(1, num_bins) / num_bins
-    bins = np.searchsorted(inner_edges, confidence, side="left")
-    # |mean(accuracy) - mean(confidence)| * share of rows = |sum of the differences| / rows
-    gaps = np.bincount(bins, weights=(answers == truth) - confidence, minlength=num_bins)
-    return float(np.abs(gaps).sum() / len(values))
 
 
 def pareto_front(points: ArrayLike, directions: Sequence[Literal["max", "min"]]) -> list[bool]:

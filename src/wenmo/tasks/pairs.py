@@ -7,7 +7,7 @@
   is which (Devlin et al. 2019). A model that does not read ``token_type_ids`` ignores them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wenmo.data.batching import FIRST, SECOND, TYPES
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Row, Text
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
@@ -120,23 +121,31 @@ def single_texts(rows: Sequence[Row]) -> Iterator[str]:
             yield row.text_b
 
 
-def encode_texts(texts: Sequence[Text], tokenizer: Tokenizer, pair: Pair, max_length: int) -> EncodedTexts:
-    """Texts as ids, cut behind ``max_length`` tokens (0: never).
+def encode_texts(texts: Sequence[Text], tokenizer: Tokenizer, pair: Pair, reading: LongTexts) -> EncodedTexts:
+    """Texts as ids, the longer ones read as ``reading`` says.
 
-    Of a siamese pair each text may have that many. A joined pair has that many with the separator: the longer of the
-    two gives way first, token for token, as in BERT.
+    Of a siamese pair each text may have ``max_length`` tokens. A joined pair has that many with the separator: the
+    longer of the two gives way first, token for token from its end, as in BERT.
     """
     firsts = [text if isinstance(text, str) else text[0] for text in texts]
     seconds = [text[1] for text in texts if not isinstance(text, str)]
     first, second = (tokenizer.encode_batch(each) for each in (firsts, seconds))
     if pair == "joined":
-        return _joined(first, second, tokenizer, max_length)
+        return _joined(first, second, tokenizer, reading.max_length)
     encoded = EncodedTexts({FIRST: first} if pair == "none" else {FIRST: first, SECOND: second})
-    if max_length:
+    if reading.max_length:
         longest = (max(map(len, ids)) for ids in zip(*encoded.columns.values(), strict=True))
-        encoded.cut = [row for row, length in enumerate(longest) if length > max_length]
-        encoded.columns = {name: [ids[:max_length] for ids in column] for name, column in encoded.columns.items()}
+        encoded.cut = [row for row, length in enumerate(longest) if length > reading.max_length]
+        encoded.columns = {name: [reading.cut(ids) for ids in column] for name, column in encoded.columns.items()}
     return encoded
+
+
+def unknown_shares(columns: Mapping[str, list[Ids]], unk_token_id: int) -> NDArray[np.float64]:
+    """``(rows,)``: the share of unknown tokens in a text, or in both texts of a pair; 1 where there are no tokens."""
+    rows = zip(*(columns[name] for name in (FIRST, SECOND) if name in columns), strict=True)
+    unknown = [sum(int((ids == unk_token_id).sum()) for ids in row) / (sum(map(len, row)) or 1) for row in rows]
+    empty = np.sum([list(map(len, columns[name])) for name in (FIRST, SECOND) if name in columns], axis=0) == 0
+    return np.where(empty, 1.0, unknown)
 
 
 def _joined(first: list[Ids], second: list[Ids], tokenizer: Tokenizer, max_length: int) -> EncodedTexts:

@@ -13,6 +13,7 @@ from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model, with_sizes
+from wenmo.models.windows import windows_of
 from wenmo.tasks.classification import Classification, find_labels
 from wenmo.tasks.pairs import Pair, resolved_pair, single_texts
 from wenmo.text.tokenizers import Tokenizer
@@ -83,6 +84,7 @@ def build_task(
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
     recipe = recipe.model_copy(update={"model": config, "data": data})
     task = Classification(build_model(config), config, recipe.task)
+    task.windows = windows_of(recipe.data.model_dump())
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     coverage = None
     if vectors is not None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.folder import wenmo_version
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe
@@ -40,7 +41,7 @@ def model_card(
         *([f"Their levels stand between `{_code(separator)}`.", ""] if separator else []),
         "## Data",
         "",
-        f"Train {len(corpus.train):,} {noun}s, dev {len(corpus.dev):,}, test {len(corpus.test):,}; "
+        f"Train {len(corpus.train):,} {noun}s, dev {len(corpus.dev):,}, test {len(corpus.test):,}{_kept(corpus)}; "
         f"SHA-256 of texts and labels `{corpus.digest()}`.",
         "",
         *[f"- {_code(note)}" for note in corpus.notes],
@@ -59,10 +60,11 @@ def model_card(
         f"- It answers every {noun} with one of its labels, also a {noun} of another kind, language or time than "
         "it was trained on.",
         "- Words that were not in the training data are unknown to it.",
-        f"- Texts are cut behind {recipe.data.max_length} tokens; {num_cut} of the training texts reached that length."
+        f"- Longer texts are {LongTexts(recipe.data.max_length, recipe.data.long_texts).participle}; "
+        f"{num_cut} of the training texts reached that length."
         if recipe.data.max_length
         else "- Texts are read to their end.",
-        "- Probabilities are not calibrated.",
+        f"- {_probabilities(metrics)}",
         "",
         "## Make it again",
         "",
@@ -72,6 +74,18 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _probabilities(metrics: Mapping[str, Any]) -> str:
+    found = metrics.get("calibration")
+    if not found:
+        return "Probabilities are not calibrated."
+    rows, method = found["rows"], found["method"]
+    return f"Probabilities were calibrated on {rows:,} labelled texts ({method}); they hold for texts like those."
+
+
+def _kept(corpus: Corpus) -> str:
+    return f", {len(corpus.calibration):,} kept for promises" if corpus.calibration else ""
 
 
 def _metric_rows(metrics: Mapping[str, Any]) -> list[str]:

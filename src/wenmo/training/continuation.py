@@ -13,6 +13,8 @@ from wenmo.training.corpus import Corpus, encode, read_corpus
 from wenmo.training.loop import answer_store
 from wenmo.training.recipe import DataSettings
 
+_KEPT_OF_THE_DATA = ("tokenizer", "max_length", "long_texts", "window_overlap", "bucket")
+
 
 def settings_of(start: Path, model: str | None) -> dict[str, Any]:
     """What holds for a run that goes on from a model, unless a person says otherwise: its own recipe, but for the data.
@@ -30,7 +32,7 @@ def settings_of(start: Path, model: str | None) -> dict[str, Any]:
     return {
         "model": config.to_dict(),
         "task": {name: value for name, value in old["task"].items() if name != "labels"},
-        "data": {name: old["data"][name] for name in ("tokenizer", "max_length", "bucket") if name in old["data"]},
+        "data": {name: old["data"][name] for name in _KEPT_OF_THE_DATA if name in old["data"]},
         "training": old["training"],
     }
 
@@ -43,13 +45,13 @@ def forgetting(before: ModelFolder, task: Classification, tokenizer: Tokenizer) 
     except (InputError, OSError):
         return None
     # Whoever chose among models may have kept the test part from this one.
-    digests = (corpus.digest(), Corpus(train=corpus.train, dev=corpus.dev).digest())
+    digests = (corpus.digest(), Corpus(train=corpus.train, dev=corpus.dev, calibration=corpus.calibration).digest())
     if not corpus.dev or before.metrics.get("data_sha256") not in digests:
         return None
     old_dev = corpus.dev
     values = {}
     for name, model in (("before", before.task), ("after", task)):
-        store = encode(old_dev, tokenizer, model.config, data.max_length)
+        store = encode(old_dev, tokenizer, model.config, data.max_length, long_texts=data.long_texts)
         answers = answer_store(model, store, torch.device("cpu"), "float32")
         values[name] = model.measure(model.gold(store), answers)
     return {"rows": len(old_dev), "before": values["before"], "after": values["after"]}

@@ -12,6 +12,7 @@ import numpy as np
 
 from wenmo.data.batching import FIRST, SECOND
 from wenmo.data.check import look_like_measurements
+from wenmo.data.long_texts import LongTexts, Reading
 from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.data.splits import split_rows
@@ -35,11 +36,14 @@ class Corpus:
     dev: list[Row] = field(default_factory=list)
     test: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    calibration: list[Row] = field(default_factory=list)
+    """Rows that nothing is chosen by; see `wenmo.tasks.abstention`."""
 
     def digest(self) -> str:
         """SHA-256 over every text and label, in their order."""
         digest = hashlib.sha256()
-        for part in (self.train, self.dev, self.test):
+        kept = (self.calibration,) if self.calibration else ()  # without them, the digest of older folders
+        for part in (self.train, self.dev, self.test, *kept):
             for row in part:
                 digest.update(repr((row.text, row.text_b, row.label)).encode("utf-8", "surrogatepass"))
             digest.update(b"\0")
@@ -56,8 +60,9 @@ def read_corpus(data: DataSettings) -> Corpus:
         raise InputError("no training data is named; give a file, for example wenmo train reviews.tsv")
     notes: list[str] = []
     train = _read(data.train, data, notes)
-    given = {name: _read(source, data, notes) for name in ("dev", "test") if (source := getattr(data, name))}
-    wanted = {"dev": data.dev_share, "test": data.test_share}
+    named = ("dev", "test", "calibration")
+    given = {name: _read(source, data, notes) for name in named if (source := getattr(data, name))}
+    wanted = {"dev": data.dev_share, "calibration": data.calibration_share, "test": data.test_share}
     shares = {name: share for name, share in wanted.items() if name not in given and share > 0}
     if shares:
         parts = _split(train, list(shares.values()), data)
@@ -66,7 +71,7 @@ def read_corpus(data: DataSettings) -> Corpus:
     labels, _ = find_labels(train)
     if message := look_like_measurements(labels):
         notes.append(f"{data.train}: {message}")
-    corpus = Corpus(train=train, dev=given.get("dev", []), test=given.get("test", []), notes=notes)
+    corpus = Corpus(train=train, notes=notes, **{name: given.get(name, []) for name in named})
     for name in ("train", *given):
         if not getattr(corpus, name):
             raise InputError(f"{data.train}: no row is left for {name}; bring more data or another {name} share")
@@ -89,8 +94,10 @@ def encode(
     task: ClassificationConfig,
     max_length: int,
     place: Path | None = None,
+    *,
+    long_texts: Reading = "head",
 ) -> TokenStore:
-    """Rows as ids of tokens and labels; texts over ``max_length`` tokens (0: no limit) are cut behind it.
+    """Rows as ids of tokens and labels; of texts over ``max_length`` tokens (0: no limit), what ``long_texts`` keeps.
 
     A pair has the columns that ``task.pair`` wants (`wenmo.tasks.pairs.encode_texts`).
 
@@ -99,8 +106,9 @@ def encode(
     labels = label_ids(rows, task)
     for row in rows:
         refuse_other_kind(text_of(row), task.pair, row.source)
+    reading = LongTexts(max_length, long_texts)
     windows = (rows[start : start + _ENCODED_AT_ONCE] for start in range(0, len(rows), _ENCODED_AT_ONCE))
-    ids = (encode_texts([text_of(row) for row in part], tokenizer, task.pair, max_length).columns for part in windows)
+    ids = (encode_texts([text_of(row) for row in part], tokenizer, task.pair, reading).columns for part in windows)
     names = COLUMNS[task.pair]
     if place is None or sum(len(text) for text in single_texts(rows)) < _CHARACTERS_IN_MEMORY:
         parts = list(ids)

@@ -15,6 +15,7 @@ from wenmo.data.batching import FIRST, SECOND, BatchOrder, row_places, second_ba
 from wenmo.data.store import TokenStore
 from wenmo.models.linear import COMPARED, Linear, LinearConfig
 from wenmo.tasks.classification import Classification
+from wenmo.tasks.losses import text_weights
 from wenmo.tasks.pairs import one_above_the_other
 
 if TYPE_CHECKING:
@@ -41,12 +42,15 @@ def fit_linear(task: Classification, train: TokenStore, dev: TokenStore | None) 
     score on dev, or on every fifth row of train where there is no dev; of a large train, 10,000 rows are enough to
     find it.
 
+    With ``class_weights="balanced"`` each text counts in every fit as often as its weight says. Document frequencies
+    and the ratios of naive Bayes, which compare shares within each side, are those of the texts as they are.
+
     Returns:
         The regularization that was used, and its score on dev where one was looked for.
     """
     model = task.extractor
     assert isinstance(model, Linear)
-    gold = _hot(task, train)
+    gold, weights_of_texts = _hot(task, train), _weights(task, train)
     _set_idf(model, train)
     matrix = _matrix(model, train)
     config, several = model.config, task.config.multi_label
@@ -55,11 +59,12 @@ def fit_linear(task: Classification, train: TokenStore, dev: TokenStore | None) 
     if len(candidates) > 1:
         if dev is None:
             held = np.arange(len(train)) % 5 == 0
-            fit_on, look_at = (matrix[~held], gold[~held]), (matrix[held], gold[held])
+            fit_on = (matrix[~held], gold[~held], weights_of_texts[~held])
+            look_at = (matrix[held], gold[held])
         else:
-            fit_on, look_at = (matrix, gold), (_matrix(model, dev), _hot(task, dev))
+            fit_on, look_at = (matrix, gold, weights_of_texts), (_matrix(model, dev), _hot(task, dev))
         every = -(-len(fit_on[1]) // _ROWS_FOR_CHOOSING)
-        fit_on = (fit_on[0][::every], fit_on[1][::every])
+        fit_on = (fit_on[0][::every], fit_on[1][::every], fit_on[2][::every])
         scores = {}
         for candidate in candidates:
             weights, bias = _solve(*fit_on, *candidate, config, several)
@@ -69,7 +74,7 @@ def fit_linear(task: Classification, train: TokenStore, dev: TokenStore | None) 
         # Of equals the first: symmetric, and the smaller strength.
         strength, way = max(candidates, key=scores.__getitem__)
         found = {"score": scores[strength, way]}
-    weights, bias = _solve(matrix, gold, strength, way, config, several)
+    weights, bias = _solve(matrix, gold, weights_of_texts, strength, way, config, several)
     with torch.no_grad():
         model.weights.weight.copy_(torch.from_numpy(weights))
         task.classifier.weight.copy_(torch.eye(len(task.config.labels)))
@@ -93,6 +98,7 @@ def _ways(config: LinearConfig) -> tuple[_Comparison, ...]:
 def _solve(
     matrix: "csr_matrix",
     gold: NDArray[np.bool_],
+    weights_of_texts: NDArray[np.float64],
     strength: float,
     way: _Comparison,
     config: LinearConfig,
@@ -101,11 +107,12 @@ def _solve(
     """Weights for each column of the matrix; where the order of two texts shall not matter, both sides share theirs."""
     solve = _SOLVERS[config.solver]
     if not config.compares or way == "directed":
-        return solve(matrix, gold, strength, config, multi_label)
+        return solve(matrix, gold, weights_of_texts, strength, config, multi_label)
     from scipy.sparse import hstack
 
     shared, first, second = (matrix[:, i * config.vocab_size : (i + 1) * config.vocab_size] for i in range(COMPARED))
-    weights, bias = solve(hstack([shared, first + second]).tocsr(), gold, strength, config, multi_label)
+    tied = hstack([shared, first + second]).tocsr()
+    weights, bias = solve(tied, gold, weights_of_texts, strength, config, multi_label)
     of_shared, of_alone = np.split(weights, 2)
     return np.concatenate([of_shared, of_alone, of_alone]), bias
 
@@ -114,6 +121,14 @@ def _hot(task: Classification, store: TokenStore) -> NDArray[np.bool_]:
     """``(rows, num_labels)``: which labels a row has."""
     gold = task.gold(store)
     return gold > 0 if task.config.multi_label else gold[:, None] == np.arange(len(task.config.labels))
+
+
+def _weights(task: Classification, store: TokenStore) -> NDArray[np.float64]:
+    """``(rows, num_labels)``: what a row counts where a label is told from the rest."""
+    num_labels = len(task.config.labels)
+    if task.config.class_weights == "balanced":
+        return text_weights(task.gold(store), num_labels)
+    return np.ones((len(store), num_labels))
 
 
 def _set_idf(model: Linear, store: TokenStore) -> None:
@@ -151,7 +166,12 @@ def _matrix(model: Linear, store: TokenStore) -> "csr_matrix":
 
 
 def _logistic(
-    matrix: "csr_matrix", hot: NDArray[np.bool_], strength: float, config: LinearConfig, multi_label: bool
+    matrix: "csr_matrix",
+    hot: NDArray[np.bool_],
+    counts: NDArray[np.float64],
+    strength: float,
+    config: LinearConfig,
+    multi_label: bool,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Logistic regression, each label against the rest: weights ``(vocab_size, num_labels)`` and biases.
 
@@ -161,15 +181,21 @@ def _logistic(
 
     del config
 
-    def one_against_rest(yes: NDArray[np.bool_]) -> tuple[NDArray[Any], float]:
-        fitted = LogisticRegression(C=strength, solver="liblinear", tol=_LOGISTIC_TOLERANCE).fit(matrix, yes)
+    def one_against_rest(yes: NDArray[np.bool_], count: NDArray[np.float64]) -> tuple[NDArray[Any], float]:
+        solver = LogisticRegression(C=strength, solver="liblinear", tol=_LOGISTIC_TOLERANCE)
+        fitted = solver.fit(matrix, yes, sample_weight=count)
         return fitted.coef_[0], float(fitted.intercept_[0])
 
-    return _each_label(hot, matrix.shape[1], one_against_rest, multi_label)
+    return _each_label(hot, counts, matrix.shape[1], one_against_rest, multi_label)
 
 
 def _naive_bayes_svm(
-    matrix: "csr_matrix", hot: NDArray[np.bool_], strength: float, config: LinearConfig, multi_label: bool
+    matrix: "csr_matrix",
+    hot: NDArray[np.bool_],
+    counts: NDArray[np.float64],
+    strength: float,
+    config: LinearConfig,
+    multi_label: bool,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Wang and Manning's SVM over counts scaled by log-count ratios, its margins turned into log-odds.
 
@@ -178,55 +204,60 @@ def _naive_bayes_svm(
     """
     from sklearn.svm import LinearSVC
 
-    def machine(rows: NDArray[np.bool_], yes: NDArray[np.bool_]) -> tuple[NDArray[Any], float]:
+    def machine(
+        rows: NDArray[np.bool_], yes: NDArray[np.bool_], count: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], float]:
         inside, outside = (matrix[rows & side].sum(axis=0).A1 + _SMOOTHING for side in (yes, ~yes))
         ratio = np.log((inside / inside.sum()) / (outside / outside.sum()))
         fitted = LinearSVC(C=strength, dual=False, tol=_SVM_TOLERANCE).fit(
-            matrix[rows].multiply(ratio).tocsr(), yes[rows]
+            matrix[rows].multiply(ratio).tocsr(), yes[rows], sample_weight=count[rows]
         )
         found = fitted.coef_[0]
         mixed = (1 - config.interpolation) * np.abs(found).mean() + config.interpolation * found
         return mixed * ratio, float(fitted.intercept_[0])
 
-    def one_against_rest(yes: NDArray[np.bool_]) -> tuple[NDArray[Any], float]:
+    def one_against_rest(yes: NDArray[np.bool_], count: NDArray[np.float64]) -> tuple[NDArray[Any], float]:
         held = np.arange(len(yes)) % 5 == 4
         scale, shift = 1.0, 0.0
         if all(0 < yes[side].sum() < side.sum() for side in (held, ~held)):
-            weights, bias = machine(~held, yes)
-            scale, shift = _log_odds(matrix[held] @ weights + bias, yes[held])
-        weights, bias = machine(np.ones(len(yes), bool), yes)
+            weights, bias = machine(~held, yes, count)
+            scale, shift = _log_odds(matrix[held] @ weights + bias, yes[held], count[held])
+        weights, bias = machine(np.ones(len(yes), bool), yes, count)
         return scale * weights, scale * bias + shift
 
-    return _each_label(hot, matrix.shape[1], one_against_rest, multi_label)
+    return _each_label(hot, counts, matrix.shape[1], one_against_rest, multi_label)
 
 
-_Solver = Callable[["csr_matrix", NDArray[np.bool_], float, LinearConfig, bool], tuple[NDArray[Any], NDArray[Any]]]
+_Solver = Callable[
+    ["csr_matrix", NDArray[np.bool_], NDArray[np.float64], float, LinearConfig, bool], tuple[NDArray[Any], NDArray[Any]]
+]
 _SOLVERS: dict[str, _Solver] = {"logistic": _logistic, "naive-bayes-svm": _naive_bayes_svm}
 
 
-def _log_odds(margins: NDArray[Any], yes: NDArray[np.bool_]) -> tuple[float, float]:
+def _log_odds(margins: NDArray[Any], yes: NDArray[np.bool_], count: NDArray[np.float64]) -> tuple[float, float]:
     """Platt's scale and shift from margins to log-odds; the scale is never negative."""
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=1e6).fit(margins[:, None], yes)
+    fitted = LogisticRegression(C=1e6).fit(margins[:, None], yes, sample_weight=count)
     return max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
 
 
 def _each_label(
     hot: NDArray[np.bool_],
+    counts: NDArray[np.float64],
     num_features: int,
-    solve: Callable[[NDArray[np.bool_]], tuple[NDArray[Any], float]],
+    solve: Callable[[NDArray[np.bool_], NDArray[np.float64]], tuple[NDArray[Any], float]],
     multi_label: bool,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """A score for each label against the rest; of two labels, two scores whose softmax is the sigmoid of one."""
 
-    def solved(yes: NDArray[np.bool_]) -> tuple[NDArray[Any], float]:
+    def solved(yes: NDArray[np.bool_], count: NDArray[np.float64]) -> tuple[NDArray[Any], float]:
         if yes.all() or not yes.any():
             return np.zeros(num_features), -_NEVER if yes.all() else _NEVER
-        return solve(yes)
+        return solve(yes, count)
 
     if hot.shape[1] == 2 and not multi_label:
-        weights, bias = solved(hot[:, 1])
+        weights, bias = solved(hot[:, 1], counts[:, 1])
         return np.stack([-weights / 2, weights / 2], axis=1), np.array([-bias / 2, bias / 2])
-    found = [solved(yes) for yes in hot.T]
+    found = [solved(yes, count) for yes, count in zip(hot.T, counts.T, strict=True)]
     return np.stack([weights for weights, _ in found], axis=1), np.array([bias for _, bias in found])

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wenmo.data.batching import BatchOrder, Rows, row_places, second_batch, store_batch
+from wenmo.data.sampling import rows_of_classes
 from wenmo.data.store import TokenStore
 from wenmo.errors import JobError
 from wenmo.features import IGNORED_LABEL
@@ -64,6 +65,8 @@ class Loop:
         self._task: Task = task  # type: ignore[assignment]
         self._train, self._dev, self._folder, self._observers = train, dev, folder, observers
         self._lengths = row_places(train.columns)
+        balanced = settings.sampling == "balanced"
+        self._classes = rows_of_classes(self._task.gold(train)) if balanced else None
         self._order = BatchOrder(
             batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, bucket=bucket, seed=settings.seed
         )
@@ -128,14 +131,16 @@ class Loop:
 
     def updates_of_an_epoch(self) -> int:
         """Of the first epoch: with ``batch_tokens`` they differ a little, and a resumed run must not notice."""
-        batches = self._order.shard(self._order.epoch(self._lengths, 0), self.world.rank, self.world.size)
-        return math.ceil(len(batches) / self.settings.accumulation_steps)
+        return math.ceil(len(self._batches_of(0)) / self.settings.accumulation_steps)
 
     def _batches(self) -> list[tuple[Rows, bool]]:
-        whole = self._order.epoch(self._lengths, self.state.epoch)
-        batches = self._order.shard(whole, self.world.rank, self.world.size)
+        batches = self._batches_of(self.state.epoch)
         self._batches_of_epoch = max(1, len(batches))
         return batches
+
+    def _batches_of(self, epoch: int) -> list[tuple[Rows, bool]]:
+        whole = self._order.epoch(self._lengths, epoch, classes=self._classes)
+        return self._order.shard(whole, self.world.rank, self.world.size)
 
     def _advance(self, num_batches: int, batches_of_epoch: int) -> None:
         self.state.step += 1
@@ -268,15 +273,18 @@ class Loop:
 
 
 @torch.no_grad()
-def answer_store(task: nn.Module, store: TokenStore, device: torch.device, precision: str) -> NDArray[np.float32]:
-    """The task's answers to every row of a store, in its order."""
+def answer_store(
+    task: nn.Module, store: TokenStore, device: torch.device, precision: str, *, logits: bool = False
+) -> NDArray[np.float32]:
+    """The task's answers to every row of a store, in its order; or the logits that they are made of."""
+    answer = task.logits if logits else task.answers
     task.eval()
     answers: NDArray[np.float32] | None = None
     for rows in _ANSWERING.epoch(row_places(store.columns), 0):
         second = second_batch(store, rows)
         batches = (store_batch(store, rows).to(device), second.to(device) if second else None)
         with _autocast(device, precision):
-            values = task.answers(*batches).float().cpu().numpy()  # type: ignore[operator]
+            values = answer(*batches).float().cpu().numpy()  # type: ignore[operator]
         if answers is None:
             answers = np.empty((len(store), *values.shape[1:]), np.float32)
         answers[rows] = values

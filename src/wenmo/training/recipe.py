@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from wenmo.data.long_texts import Reading
 from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import Preset, config_class, preset
@@ -89,13 +90,22 @@ class DataSettings(_Settings):
     """Of the rows of train, where ``test`` names no file."""
     split_seed: _Count = 0
     """Another seed gives other shares and folds."""
+    calibration: str = ""
+    """Labelled texts that nothing is chosen by, kept for promises: answers with an error of at most so much."""
+    calibration_share: _Share = 0.0
+    """Of the rows of train for the same, where ``calibration`` names no file."""
     tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer), PlainSerializer(_config_to_dict)] = (
         TokenizerConfig()
     )
     vectors: str = ""
     """A file of word vectors: word2vec, GloVe or fastText."""
     max_length: _Count = 512
-    """Longer texts are cut behind this many tokens, and counted; 0: never."""
+    """Of a longer text is read what ``long_texts`` says, and it is counted; 0: no text is too long."""
+    long_texts: Reading = "head"
+    """The first ``max_length`` tokens, the last ones, some of both (a quarter from the head: Sun et al. 2019), or all
+    in windows of that length whose vectors are averaged."""
+    window_overlap: _Share = 0.25
+    """Share of a window that the next one repeats."""
     bucket: _Count = 50
     """Batches among which texts are sorted by length; 0: not at all."""
 
@@ -127,6 +137,8 @@ class TrainingSettings(_Settings):
     """Texts of a batch, in each process; 50 where neither is set."""
     batch_tokens: _Number | None = None
     """Tokens of a batch, padding included; instead of ``batch_size``."""
+    sampling: Literal["natural", "balanced"] = "natural"
+    """``balanced``: an epoch has as many texts as ever, but the same number of each label."""
     accumulation_steps: _Number = 1
     """Batches of an update."""
     max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20

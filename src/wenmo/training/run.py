@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError, JobError
 from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, write_text
@@ -22,10 +23,12 @@ from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, ru
 from wenmo.training.continuation import forgetting, settings_of
 from wenmo.training.corpus import Corpus, count_cut, encode, read_corpus
 from wenmo.training.distribution import World, choose_device, joined_world
+from wenmo.training.fitting import refuse_what_cannot_apply
 from wenmo.training.linear import fit_linear
 from wenmo.training.loop import Loop, answer_store
 from wenmo.training.progress import Observer, TensorBoard
 from wenmo.training.recipe import Recipe, read_toml
+from wenmo.training.trust import Trust, before_choosing, settle
 
 Metrics = dict[str, Interval]
 
@@ -46,6 +49,7 @@ class TrainingResult:
     test: Metrics
     notes: list[str]
     forgotten: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``--json`` prints them."""
@@ -59,7 +63,8 @@ class TrainingResult:
             "test": self.test,
             "notes": self.notes,
         }
-        return shown | ({"forgotten": self.forgotten} if self.forgotten else {})
+        said = {"forgotten": self.forgotten, "calibration": self.calibration}
+        return shown | {name: value for name, value in said.items() if value}
 
 
 def train(
@@ -83,6 +88,10 @@ def train(
     time_column: str | None = None,
     encoding: str | None = None,
     precision: str | None = None,
+    loss: str | None = None,
+    label_smoothing: float | None = None,
+    class_weights: str | None = None,
+    sampling: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
     device: str = "",
@@ -100,6 +109,10 @@ def train(
         overrides: ``path.to.field=value``.
         values: nested settings, like a recipe.
         hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
+        loss: ``cross_entropy`` or ``focal``.
+        label_smoothing: the share of a label that is spread over all labels.
+        class_weights: ``balanced``: every label counts the same, however rare it is.
+        sampling: ``balanced``: every label is drawn equally often, however rare it is.
         start: a model folder to go on from, with new data or new labels.
         resume: go on with an interrupted run; a finished one is left alone.
 
@@ -122,8 +135,13 @@ def train(
             "time_column": time_column,
             "encoding": encoding,
         },
-        "task": {"hierarchy_separator": hierarchy_separator},
-        "training": {"seed": seed, "precision": precision},
+        "task": {
+            "loss": loss,
+            "label_smoothing": label_smoothing,
+            "class_weights": class_weights,
+            "hierarchy_separator": hierarchy_separator,
+        },
+        "training": {"seed": seed, "precision": precision, "sampling": sampling},
     }
     for name, section in (values or {}).items():
         settings[name] = {**section, **{k: v for k, v in settings.get(name, {}).items() if v is not None}}
@@ -173,16 +191,25 @@ def _run(
     observers: Sequence[Observer],
 ) -> TrainingResult:
     begun, earlier = time.monotonic(), 0.0
+    refuse_what_cannot_apply(recipe)
     before = load_folder(start) if start else None
-    recipe = with_labels(recipe, corpus, before)
+    recipe = before_choosing(with_labels(recipe, corpus, before), corpus)
     tokenizer = before.tokenizer if before else train_tokenizer(recipe, corpus.train)
     place = out / "stores"
     stores = {
-        name: encode(rows, tokenizer, recipe.task, recipe.data.max_length, place / f"{name}-{world.rank}.arrow")
-        for name, rows in (("train", corpus.train), ("dev", corpus.dev), ("test", corpus.test))
-        if rows
+        name: encode(
+            rows,
+            tokenizer,
+            recipe.task,
+            recipe.data.max_length,
+            place / f"{name}-{world.rank}.arrow",
+            long_texts=recipe.data.long_texts,
+        )
+        for name in ("train", "dev", "test", "calibration")
+        if (rows := getattr(corpus, name))
     }
     recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
+    task.learn_frequencies(stores["train"])
     _hold_to(recipe, corpus, out, start, resume, world)
     if recipe.model.fitting == "convex":
         fit_linear(task, stores["train"], stores.get("dev"))
@@ -206,12 +233,15 @@ def _run(
         if resume and loop.resume():
             earlier = loop.state.seconds
         steps = loop.run().step
+    trust = settle(task, stores.get("dev"), stores.get("calibration"), tokenizer.unk_token_id, device)
+    recipe = recipe.model_copy(update={"task": task.config})
     seconds = earlier + time.monotonic() - begun
     measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}
-    notes = [*corpus.notes, *([coverage.as_sentence()] if coverage else [])]
+    notes = [*corpus.notes, *trust.notes, *([coverage.as_sentence()] if coverage else [])]
     if num_cut := count_cut(stores["train"], recipe.data.max_length):
         subject = "text is" if num_cut == 1 else "texts are"
-        notes.append(f"{num_cut:,} training {subject} cut behind {recipe.data.max_length:,} tokens (data.max_length)")
+        reading = LongTexts(recipe.data.max_length, recipe.data.long_texts)
+        notes.append(f"{num_cut:,} training {subject} {reading.participle} (data.max_length)")
     result = TrainingResult(
         model=out,
         task=recipe.task.task,
@@ -222,9 +252,10 @@ def _run(
         test=measured.get("test", {}),
         notes=notes,
         forgotten=forgetting(before, task.to("cpu"), tokenizer) if before else None,
+        calibration=trust.calibration,
     )
     if world.is_main:
-        _save(out, task.to("cpu"), tokenizer, recipe, corpus, result, stores["train"], start)
+        _save(out, task.to("cpu"), tokenizer, recipe, corpus, result, stores["train"], start, trust)
     return result
 
 
@@ -286,6 +317,7 @@ def _save(
     result: TrainingResult,
     train_store: TokenStore,
     start: Path | None,
+    trust: Trust,
 ) -> None:
     metrics = result.to_dict() | {"data_sha256": corpus.digest()}
     num_cut = count_cut(train_store, recipe.data.max_length)
@@ -299,7 +331,7 @@ def _save(
         num_cut=num_cut,
         start=start,
     )
-    save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card))
+    save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card, trust.rows))
     (out / "run.toml").unlink(missing_ok=True)
     remove_checkpoints(out)
     shutil.rmtree(out / "stores", ignore_errors=True)
@@ -309,7 +341,8 @@ def _finished(out: Path) -> TrainingResult:
     """What a finished run had come to."""
     metrics = load_folder(out).metrics
     known = {name: metrics[name] for name in ("task", "parameters", "steps", "seconds", "dev", "test", "notes")}
-    return TrainingResult(model=out, **known, forgotten=metrics.get("forgotten"))
+    calibration = metrics.get("calibration")
+    return TrainingResult(model=out, **known, forgotten=metrics.get("forgotten"), calibration=calibration)
 
 
 def _text(path: str | Path | None) -> str | None:

@@ -1,0 +1,66 @@
+"""Which settings belong to which way of finding the weights."""
+
+from typing import Any
+
+from wenmo.errors import InputError
+from wenmo.tasks.classification import ClassificationConfig
+from wenmo.training.recipe import Recipe, TrainingSettings
+
+_OF_THE_LOOP = {
+    "task.loss": "fits its own convex loss",
+    "task.label_smoothing": "is fitted on whole labels",
+    "training.sampling": "is fitted on all texts at once; task.class_weights=balanced has the same end",
+}
+"""Settings that a convex fit has no place for, and what a linear model does instead."""
+
+
+def refuse_what_cannot_apply(recipe: Recipe) -> None:
+    """Say what asks for the impossible before anything is computed.
+
+    Raises:
+        InputError: a setting cannot apply to the model, or two settings would correct the same thing twice.
+    """
+    balanced = recipe.task.class_weights == "balanced"
+    if balanced and recipe.training.sampling == "balanced":
+        raise InputError(
+            "task.class_weights=balanced and training.sampling=balanced each make all labels count the same; together "
+            "the rare ones would count most. Set one of them"
+        )
+    if recipe.task.pair == "joined" and recipe.data.max_length and recipe.data.long_texts != "head":
+        raise InputError(
+            f"data.long_texts={recipe.data.long_texts}: of texts that are joined the longer one gives way at its end; "
+            "leave it out, or read them with task.pair=siamese"
+        )
+    if recipe.model.fitting != "convex":
+        return
+    for field, why in _OF_THE_LOOP.items():
+        if (value := _value(recipe, field)) != _default(field):
+            raise InputError(f"{field}={value}: a linear model {why}; leave it out, or choose a network")
+    if recipe.data.max_length and recipe.data.long_texts != "head":
+        raise InputError(
+            f"data.long_texts={recipe.data.long_texts}: a linear model counts n-grams, which stand in no order that "
+            "could be cut; set data.max_length=0, and it reads texts to their end"
+        )
+
+
+def without_what_cannot_apply(recipe: Recipe) -> Recipe:
+    """The recipe of a linear baseline where the settings are meant for the networks beside it."""
+    if recipe.model.fitting != "convex":
+        return recipe
+    values = recipe.to_dict()
+    for field in _OF_THE_LOOP:
+        section, name = field.split(".")
+        values[section].pop(name, None)
+    if recipe.data.max_length:
+        values["data"].pop("long_texts", None)
+    return Recipe.from_dict(values)
+
+
+def _value(recipe: Recipe, field: str) -> Any:
+    section, name = field.split(".")
+    return getattr(getattr(recipe, section), name)
+
+
+def _default(field: str) -> Any:
+    section, name = field.split(".")
+    return getattr({"task": ClassificationConfig(), "training": TrainingSettings()}[section], name)
