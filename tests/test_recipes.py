@@ -31,6 +31,15 @@ def write_reviews(path: Path, num_rows: int = 60) -> Path:
     return path
 
 
+def write_pairs(path: Path, reviews: Path) -> Path:
+    """Each review beside the next one."""
+    head, *rows = [line.split("\t") for line in reviews.read_text(encoding="utf-8").splitlines()]
+    lines = [f"{label}\t{text}\t{other}" for (label, text), (_, other) in zip(rows, rows[1:] + rows[:1], strict=True)]
+    path.write_text("\n".join(["label\ttext_a\ttext_b", *lines, ""]), encoding="utf-8")
+    assert head == ["label", "text"]
+    return path
+
+
 def write_vectors(path: Path, size: int) -> Path:
     words = ["film", "scene", "the", *WORDS["positive"], *WORDS["negative"]]
     lines = []
@@ -60,6 +69,8 @@ def test_a_recipe_trains_five_steps(file: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("WENMO_DATA", str(tmp_path))
     recipe = Recipe.build(file=file)
     reviews = write_reviews(tmp_path / "reviews.tsv")
+    if recipe.task.pair != "none":
+        reviews = write_pairs(tmp_path / "pairs.tsv", reviews)
     data = {name: getattr(recipe.data, name) for name in ("train", "dev", "test")}
     for place in filter(None, data.values()):  # files that the recipe names itself
         Path(place).parent.mkdir(parents=True, exist_ok=True)

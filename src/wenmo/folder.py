@@ -34,7 +34,8 @@ FORMAT_VERSION = 1
 
 CONFIG, WEIGHTS, RECIPE, METRICS, CARD = "config.json", "model.safetensors", "recipe.toml", "metrics.json", "README.md"
 CALIBRATION = "calibration.json"
-_NOT_THE_MODELS = ("format_version", "wenmo_version", "id2label", "label2id", "problem_type", "tokenizer_fingerprint")
+_OF_THE_FOLDER = ("format_version", "wenmo_version", "tokenizer_fingerprint")
+_NOT_THE_MODELS = (*_OF_THE_FOLDER, "id2label", "label2id", "problem_type", "pair", "hierarchy_separator")
 
 
 @dataclass
@@ -65,6 +66,8 @@ def save_folder(path: Path, folder: ModelFolder) -> None:
         "problem_type": "multi_label_classification" if config.multi_label else "single_label_classification",
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
+        **({"pair": config.pair} if config.pair != "none" else {}),
+        **({"hierarchy_separator": config.hierarchy_separator} if config.hierarchy_separator else {}),
         "tokenizer_fingerprint": folder.tokenizer.fingerprint(),
         "format_version": FORMAT_VERSION,
         "wenmo_version": wenmo_version(),

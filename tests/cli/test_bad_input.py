@@ -94,17 +94,6 @@ def test_an_encoding_that_is_not_found_can_be_named_to_every_verb(wenmo, tmp_pat
     assert labels == ["label", *["差", "好"] * 30]
 
 
-def test_the_second_text_of_a_pair_is_not_left_out_without_being_asked(wenmo, tmp_path):
-    data = tmp_path / "data.tsv"
-    rows = "".join(f"{'pos' if i % 2 else 'neg'}\tquestion {i}\tanswer {i}\n" for i in range(60))
-    data.write_text("label\ttext_a\ttext_b\n" + rows, encoding="utf-8")
-    call = ["train", data, "--model", "nbsvm", "--out", tmp_path / "out"]
-    refused = wenmo(*call)
-    assert refused.code == 2
-    assert "pairs of texts" in refused.stderr and "--text-column" in refused.stderr
-    assert wenmo(*call, "--text-column", "text_a").code == 0
-
-
 def test_rows_without_text_or_label_are_counted_and_named(wenmo, tiny, tmp_path):
     data = tmp_path / "data.tsv"
     data.write_text(HEADER + good_rows() + "\tno label\npos\t\n", encoding="utf-8")

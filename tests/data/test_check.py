@@ -73,7 +73,22 @@ def test_texts_that_differ_in_their_looks_alone_are_a_finding_of_their_own():
 def test_pairs_overlap_only_as_pairs():
     train = row_set(Row("a", "1", "b"), Row("c", "0", "d"))
     assert not found(check_data({"train": train, "test": row_set(Row("a", "1", "d"), Row("b", "0", "a"))}), "overlap")
-    assert only(check_data({"train": train, "test": row_set(Row("a", "1", "b"))}), "overlap").count == 1
+    overlap = only(check_data({"train": train, "test": row_set(Row("a", "1", "b"))}), "overlap")
+    assert overlap.count == 1 and "1 different pair" in overlap.message
+
+
+def test_pairs_the_other_way_round_are_a_finding_of_their_own():
+    train = row_set(Row("a", "1", "b"), Row("c", "0", "d"), Row("e", "1", "e"))
+    test = row_set(Row("b", "1", "a"), Row("d", "0", "x"), Row("e", "1", "e"))
+    report = check_data({"train": train, "test": test})
+    assert only(report, "swapped_overlap").examples == ("f:1: b | a",)
+    assert only(report, "overlap").examples == ("f:3: e | e",)
+
+
+def test_a_pair_twice_and_with_two_labels_is_spoken_of_as_a_pair():
+    report = check_data({"train": row_set(Row("a", "1", "b"), Row("a", "0", "b"), Row("a", "0", "c"))})
+    assert "the pair of an earlier row comes again in 1 of 3 rows" in only(report, "duplicates").message
+    assert "different labels on the same pair" in only(report, "contradictions").message
 
 
 def test_groups_in_two_parts_are_found():

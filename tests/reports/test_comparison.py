@@ -113,6 +113,17 @@ def test_any_text_comes_out_as_it_went_in(make_result: MakeResult, text: str) ->
     assert text in "".join(Page(comparison_page(result)).texts)
 
 
+def test_both_texts_of_a_pair_are_shown_and_escaped(make_result: MakeResult) -> None:
+    result = make_result(2)
+    result["data"]["pairs"] = True
+    result["hardest"][0] |= {"text": "<b>bold</b> & one", "text_b": "</p><script>two"}
+    page = comparison_page(result)
+    assert "<script" not in page and "<b>bold" not in page
+    texts = Page(page).texts
+    assert "<b>bold</b> & one" in texts and "</p><script>two" in texts
+    assert any("pairs" in text for text in texts)
+
+
 def test_lone_surrogates_and_control_characters_do_not_stop_the_page(make_result: MakeResult, tmp_path: Path) -> None:
     result = make_result(2)
     result["hardest"][0]["text"] = "bro\ud800ken \x00 \x1b[31m"

@@ -251,13 +251,6 @@ def test_a_store_in_a_file_gives_the_same_weights_and_is_gone_afterwards(
     assert not (tmp_path / "file" / "stores").exists()
 
 
-def test_pairs_are_refused_and_never_halved_in_silence(tmp_path: Path) -> None:
-    pairs = tmp_path / "pairs.tsv"
-    pairs.write_text("label\ttext_a\ttext_b\n" + "".join(f"{'ab'[i % 2]}\tone {i}\ttwo {i}\n" for i in range(30)))
-    with pytest.raises(InputError, match=r"pairs\.tsv:2: the rows are pairs of texts"):
-        train(pairs, model="bag", out=tmp_path / "m")
-
-
 def test_a_recipe_finds_its_data_below_the_folder_of_data_sets(
     reviews: Path, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

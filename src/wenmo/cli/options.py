@@ -29,6 +29,12 @@ TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The column of the texts, where its name does not tell.", rich_help_panel=DATA),
 ]
+TextBColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-b-column", metavar="NAME", help="The column of the second texts of pairs.", rich_help_panel=DATA
+    ),
+]
 LabelColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The column of the labels, where its name does not tell.", rich_help_panel=DATA),
@@ -36,6 +42,12 @@ LabelColumn = Annotated[
 LabelSeparator = Annotated[
     str | None,
     typer.Option(metavar="CHARS", help="What stands between several labels in one cell.", rich_help_panel=DATA),
+]
+HierarchySeparator = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHARS", help="What stands between the levels of a label, as in sport/football.", rich_help_panel=DATA
+    ),
 ]
 GroupColumn = Annotated[
     str | None,

@@ -21,6 +21,7 @@ def predict(
     abstain: options.Abstain = None,
     confidence: options.Confidence = 0.95,
     text_column: options.TextColumn = None,
+    text_b_column: options.TextBColumn = None,
     encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
@@ -42,7 +43,8 @@ def predict(
     if promise is not None:
         print_message(promise.sentence())
     if out is None and results().is_terminal and not as_json:
-        print_answers(loaded, texts, text_column=text_column, encoding=encoding, promise=promise)
+        columns = {"text_column": text_column, "text_b_column": text_b_column}
+        print_answers(loaded, texts, **columns, encoding=encoding, promise=promise)
         return
     file_format = "jsonl" if out is None and as_json else ""
     written = predict_file(
@@ -50,6 +52,7 @@ def predict(
         texts,
         out or "-",
         text_column=text_column,
+        text_b_column=text_b_column,
         encoding=encoding,
         file_format=file_format,
         promise=promise,
@@ -76,6 +79,7 @@ def embed(
     ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", metavar="", help="Scale each vector to length 1.")] = False,
     text_column: options.TextColumn = None,
+    text_b_column: options.TextBColumn = None,
     encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
@@ -88,7 +92,14 @@ def embed(
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
     written = embed_file(
-        loaded, texts, out, pooling=pooling, normalize=normalize, text_column=text_column, encoding=encoding
+        loaded,
+        texts,
+        out,
+        pooling=pooling,
+        normalize=normalize,
+        text_column=text_column,
+        text_b_column=text_b_column,
+        encoding=encoding,
     )
     if as_json:
         print_json(written)
@@ -107,6 +118,7 @@ def evaluate(
         str | None, typer.Option(metavar="MODEL", help="Another model: is the difference more than chance?")
     ] = None,
     text_column: options.TextColumn = None,
+    text_b_column: options.TextBColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
     encoding: options.Encoding = None,
@@ -127,6 +139,7 @@ def evaluate(
         confidence=confidence,
         against=against,
         text_column=text_column,
+        text_b_column=text_b_column,
         label_column=label_column,
         label_separator=label_separator,
         encoding=encoding,

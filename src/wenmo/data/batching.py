@@ -4,7 +4,7 @@ The order is a function of (seed, epoch) alone, so that a run can go on in the m
 the batches of all the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from wenmo.data.sampling import draw_equally
-from wenmo.data.store import TokenStore
+from wenmo.data.store import RaggedColumn, TokenStore
 from wenmo.features import TokenBatch
 
 Rows = NDArray[np.int64]
+
+FIRST, SECOND, TYPES = "input_ids", "input_ids_b", "token_type_ids"
+"""Columns of a store: the ids of a text, those of the second text of a pair, and which text of a pair a token is of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +98,44 @@ class BatchOrder:
         return batches
 
 
-def token_batch(rows: Sequence[NDArray[np.int32]], padding_id: int = 0) -> TokenBatch:
-    """Put rows of ids beside each other, padded on the right; at least one place long."""
+def token_batch(
+    rows: Sequence[NDArray[np.int32]], padding_id: int = 0, types: Sequence[NDArray[np.int32]] | None = None
+) -> TokenBatch:
+    """Put rows of ids beside each other, padded on the right; at least one place long.
+
+    Args:
+        types: the ``token_type_ids`` of each row, as long as its ids; 0 on the padding.
+    """
     lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
     mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
     ids = np.full(mask.shape, padding_id, np.int64)
     ids[mask] = np.concatenate(rows) if len(rows) else 0
-    return TokenBatch(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask.astype(np.int64)))
+    type_ids = None
+    if types is not None:
+        type_ids = np.zeros(mask.shape, np.int64)
+        type_ids[mask] = np.concatenate(types) if len(types) else 0
+    return TokenBatch(
+        input_ids=torch.from_numpy(ids),
+        attention_mask=torch.from_numpy(mask.astype(np.int64)),
+        token_type_ids=None if type_ids is None else torch.from_numpy(type_ids),
+    )
 
 
 def store_batch(store: TokenStore, rows: Rows) -> TokenBatch:
-    """Some rows of a store as tensors."""
-    return token_batch(store["input_ids"].take(rows))
+    """Some rows of a store as tensors, without their second texts."""
+    types = store[TYPES].take(rows) if TYPES in store.columns else None
+    return token_batch(store[FIRST].take(rows), types=types)
+
+
+def second_batch(store: TokenStore, rows: Rows) -> TokenBatch | None:
+    """The second texts of some rows; None where the store has none."""
+    return token_batch(store[SECOND].take(rows)) if SECOND in store.columns else None
+
+
+def row_places(columns: Mapping[str, RaggedColumn]) -> NDArray[np.int64]:
+    """``(rows,)``: the places that each row takes in a batch if it is the longest there.
+
+    Both texts of a pair stand in one batch, so that a pair takes twice the length of its longer text.
+    """
+    first = columns[FIRST].lengths
+    return 2 * np.maximum(first, columns[SECOND].lengths) if SECOND in columns else first

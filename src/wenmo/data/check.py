@@ -148,7 +148,7 @@ def _repeated_texts(name: str, rows: Sequence[Row]) -> Iterator[Finding]:
     if repeats:
         text_of = {_texts(row): row for row in reversed(rows)}
         examples = tuple(f"{n} times: {_example(text_of[key])}" for key, n in times.most_common(NUM_EXAMPLES) if n > 1)
-        message = f"{name}: the text of an earlier row comes again in {repeats:,} of {len(rows):,} rows"
+        message = f"{name}: the {_noun(rows)} of an earlier row comes again in {repeats:,} of {len(rows):,} rows"
         yield Finding("duplicates", "note", message, repeats, examples)
 
 
@@ -164,7 +164,10 @@ def _contradictions(name: str, rows: Sequence[Row]) -> Iterator[Finding]:
             f"{_example(row)} ({' / '.join(sorted(', '.join(labels) for labels in labels_of[_texts(row)]))})"
             for row in first[:NUM_EXAMPLES]
         )
-        message = f"{name}: different labels on the same text, {_count(len(odd), 'time')}; no model can be right there"
+        message = (
+            f"{name}: different labels on the same {_noun(rows)}, {_count(len(odd), 'time')}; "
+            "no model can be right there"
+        )
         yield Finding("contradictions", "warning", message, len(odd), examples)
 
 
@@ -269,10 +272,11 @@ def _overlaps(sources: Mapping[str, RowSet]) -> Iterator[Finding]:
         rows = sources[other].rows
         same = [row for row in rows if _texts(row) in texts[one]]
         alike = [row for row in rows if _texts(row) not in texts[one] and row_key(row) in keys[one]]
+        swapped = [row for row in rows if _texts(row) not in texts[one] and (row.text_b, row.text) in texts[one]]
         if same:
             count = len({_texts(row) for row in same})
             message = (
-                f"{other}: also in {one}, word for word: {_count(count, 'different text')}, {len(same):,} of "
+                f"{other}: also in {one}, word for word: {_count(count, f'different {_noun(rows)}')}, {len(same):,} of "
                 f"{len(rows):,} rows; figures on them show memory"
             )
             yield Finding("overlap", "warning", message, count, _examples(same))
@@ -280,9 +284,15 @@ def _overlaps(sources: Mapping[str, RowSet]) -> Iterator[Finding]:
             count = len({_texts(row) for row in alike})
             message = (
                 f"{other}: also in {one} but for punctuation, white space, case or width: "
-                f"{_count(count, 'different text')}, {len(alike):,} of {len(rows):,} rows"
+                f"{_count(count, f'different {_noun(rows)}')}, {len(alike):,} of {len(rows):,} rows"
             )
             yield Finding("near_overlap", "warning", message, count, _examples(alike))
+        if swapped:
+            message = (
+                f"{other}: also in {one} with the two texts the other way round: {len(swapped):,} of {len(rows):,} "
+                "rows; where their order does not matter, figures on them show memory"
+            )
+            yield Finding("swapped_overlap", "warning", message, len(swapped), _examples(swapped))
         if shared := groups[one] & groups[other]:
             message = f"{other}: rows in {one} too for {_count(len(shared), 'group')}"
             yield Finding(
@@ -292,6 +302,10 @@ def _overlaps(sources: Mapping[str, RowSet]) -> Iterator[Finding]:
 
 def _labels(row: Row) -> tuple[str, ...]:
     return (row.label,) if isinstance(row.label, str) else row.label or ()
+
+
+def _noun(rows: Sequence[Row]) -> str:
+    return "text" if not rows or rows[0].text_b is None else "pair"
 
 
 def _texts(row: Row) -> Hashable:

@@ -30,6 +30,7 @@ def check(
     dev: str | Path | None = None,
     test: str | Path | None = None,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
     group_column: str | None = None,
@@ -42,7 +43,8 @@ def check(
         sources: files whose names tell which part they are, or a folder of such files; a first file whose name says
             nothing is train.
         train: the part that models would learn from, given by name; likewise ``dev`` and ``test``.
-        text_column: the column of the texts, if the reader does not find it; likewise ``label_column``.
+        text_column: the column of the texts, if the reader does not find it; likewise ``text_b_column``, the second
+            texts of pairs, and ``label_column``.
         label_separator: what stands between several labels in one cell.
         group_column: rows with the same value belong together.
         encoding: of text files, if the reader does not find it.
@@ -57,6 +59,7 @@ def check(
         name: read_rows(
             source,
             text_column=text_column,
+            text_b_column=text_b_column,
             label_column=label_column,
             label_separator=label_separator,
             group_column=group_column,

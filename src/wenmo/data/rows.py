@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+Text = str | tuple[str, str]
+"""What a model is asked about: a text, or a pair of texts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

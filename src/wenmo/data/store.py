@@ -2,7 +2,7 @@
 
 A column is flat values and offsets; row r is ``values[offsets[r]:offsets[r + 1]]``. On disk it is an Arrow IPC file of
 large lists, memory-mapped when opened, so that a store may be larger than memory. Columns in use: ``input_ids``,
-``token_type_ids``, ``labels``, ``target_ids``, ``spans``.
+``input_ids_b`` (the second texts of pairs), ``token_type_ids``, ``labels``, ``target_ids``, ``spans``.
 """
 
 import os

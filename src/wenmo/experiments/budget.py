@@ -10,8 +10,7 @@ import torch
 
 from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
-from wenmo.text.tokenizers import Tokenizer
-from wenmo.training.building import build_task, with_labels
+from wenmo.training.building import build_task, train_tokenizer, with_labels
 from wenmo.training.corpus import Corpus, encode
 from wenmo.training.loop import Loop
 from wenmo.training.recipe import Recipe
@@ -85,7 +84,7 @@ def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
     """Measured on the first texts; the first update, which warms up, does not count."""
     rows = corpus.train[: (_PROBE_UPDATES + 1) * (recipe.training.batch_size or 50)]
     recipe = with_labels(recipe, corpus, None)
-    tokenizer = Tokenizer.train((row.text for row in corpus.train), recipe.data.tokenizer)
+    tokenizer = train_tokenizer(recipe, corpus.train)
     recipe, task, _ = build_task(recipe, rows, tokenizer, None)
     store = encode(rows, tokenizer, recipe.task, recipe.data.max_length, long_texts=recipe.data.long_texts)
     with TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):

@@ -22,6 +22,7 @@ from wenmo.folder import folder_bytes, wenmo_version, write_json
 from wenmo.inference.predictor import load
 from wenmo.tasks.classification import find_labels
 from wenmo.tasks.metrics import mean_and_interval, pareto_front
+from wenmo.tasks.pairs import text_of
 from wenmo.training.building import with_labels
 from wenmo.training.checkpointing import run_lock
 from wenmo.training.corpus import Corpus, read_corpus
@@ -244,7 +245,7 @@ class Comparison:
                 value = over_seeds["value"]
                 interval = {"value": value, "low": value - half, "high": value + half}
         low, high = max(0.0, interval["low"]), min(1.0, interval["high"])
-        texts = [row.text for row in (corpus.dev or corpus.train)[:_TEXTS_TIMED]]
+        texts = [text_of(row) for row in (corpus.dev or corpus.train)[:_TEXTS_TIMED]]
         speed = measure_speed(load(place, device=self._device), texts)
         entry.row |= {
             "folder": str(place.relative_to(self._out).as_posix()),
@@ -401,11 +402,12 @@ def _describe(corpus: Corpus, recipe: Recipe) -> dict[str, Any]:
             for label in row.label if isinstance(row.label, tuple) else (row.label,):
                 if label is not None:
                     counts[name][label] = counts[name].get(label, 0) + 1
-    lengths = sorted(len(row.text) for row in corpus.train)
+    lengths = sorted(len(row.text) + len(row.text_b or "") for row in corpus.train)
     return {
         "sources": {name: getattr(recipe.data, name) or None for name in parts},
         "sha256": corpus.digest(),
         "task": recipe.task.task,
+        "pairs": corpus.train[0].text_b is not None,
         "labels": list(labels),
         "sizes": {name: len(rows) for name, rows in parts.items()},
         "label_counts": counts,

@@ -92,6 +92,7 @@ def hardest_errors(judged: Judged, rows: Sequence[Row], no_texts: bool) -> list[
     return [
         {
             "text": None if no_texts else rows[i].text,
+            "text_b": None if no_texts else rows[i].text_b,
             "label": str(rows[i].label),
             "predicted": labels[predicted[i]],
             "probability": float(answers[i, predicted[i]]),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from wenmo.data.rows import Text
 from wenmo.inference.predictor import Predictor, TextCounts
 
 _SINGLE_TEXTS = 200
@@ -25,8 +26,8 @@ class Speed:
     texts_per_second: float
 
 
-def measure_speed(model: Predictor, texts: Sequence[str]) -> Speed:
-    """Answer texts one by one, then all together, from raw text to label.
+def measure_speed(model: Predictor, texts: Sequence[Text]) -> Speed:
+    """Answer texts, or pairs, one by one, then all together, from raw text to label.
 
     Latency is over up to 200 texts after a warm-up; throughput is the median of three rounds of half a second or more.
     """
@@ -51,7 +52,7 @@ def measure_speed(model: Predictor, texts: Sequence[str]) -> Speed:
     )
 
 
-def _answer(model: Predictor, texts: Sequence[str]) -> int:
+def _answer(model: Predictor, texts: Sequence[Text]) -> int:
     """Predict without a word about texts that are cut or unknown: they are the same ones every time."""
     return sum(1 for _ in model.stream(texts, counts=TextCounts()))
 

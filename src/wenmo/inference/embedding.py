@@ -3,6 +3,7 @@
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,9 @@ from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
 from wenmo.inference.predictor import Predictor, TextCounts, loaded
+from wenmo.inference.texts import checked_texts
 from wenmo.inference.writers import refuse_to_overwrite, written_aside
+from wenmo.tasks.pairs import text_of
 
 _NPY_HEADER_BYTES = 128
 
@@ -27,6 +30,7 @@ def embed_file(
     pooling: str | None = None,
     normalize: bool = False,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     encoding: str | None = None,
 ) -> dict[str, Any]:
     """Write the vector of every text of a source; the n-th row belongs to the n-th text.
@@ -39,6 +43,7 @@ def embed_file(
         pooling: as in `Predictor.embed`.
         normalize: vectors of length 1.
         text_column: where the texts stand, if the reader does not find them.
+        text_b_column: the same for the second texts of pairs.
         encoding: of a text file, if the reader does not find it.
 
     Returns:
@@ -53,10 +58,12 @@ def embed_file(
         raise InputError(f"{out}: vectors are written as {' or '.join(_WRITERS)}; name --out so")
     refuse_to_overwrite(source, out)
     predictor = loaded(model)
-    size = predictor.embedding_size(pooling)
     counts = TextCounts()
     sources: deque[str] = deque()
-    texts = _texts(stream_rows(source, text_column=text_column, encoding=encoding), sources)
+    rows = stream_rows(source, text_column=text_column, text_b_column=text_b_column, encoding=encoding)
+    first = next(rows)  # there is one, or the reader says what is wrong
+    size = predictor.embedding_size(pooling, text_of(first))
+    texts = checked_texts(_noted(chain([first], rows), sources), predictor.pair_to_embed(text_of(first)))
     with written_aside(path) as aside, _WRITERS[path.suffix.lower()](aside, size) as writer:
         for vectors in predictor.embed_windows(texts, pooling=pooling, normalize=normalize, counts=counts):
             writer.write(vectors, [sources.popleft() for _ in range(len(vectors))])
@@ -64,10 +71,10 @@ def embed_file(
     return {"rows": counts.texts, "hidden_size": size, "file": str(out)}
 
 
-def _texts(rows: Iterable[Row], sources: deque[str]) -> Iterator[str]:
+def _noted(rows: Iterable[Row], sources: deque[str]) -> Iterator[Row]:
     for row in rows:
         sources.append(row.source)
-        yield row.text
+        yield row
 
 
 class _NpyWriter:

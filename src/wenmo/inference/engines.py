@@ -35,7 +35,7 @@ Precision = Literal["float32", "bfloat16"]
 
 _TOKENS_AT_ONCE = 4096
 """Small enough for the processor's cache, large enough for its threads."""
-_PADDED_BATCHES = BatchOrder(batch_tokens=_TOKENS_AT_ONCE, bucket=1 << 20, shuffle=False)
+PADDED_BATCHES = BatchOrder(batch_tokens=_TOKENS_AT_ONCE, bucket=1 << 20, shuffle=False)
 
 
 class Engine(Protocol):
@@ -88,11 +88,11 @@ def run_in_batches(
     rows: Sequence[TokenIds], compute: Callable[[TokenBatch], Tensor], device: torch.device, precision: Precision
 ) -> Tensor:
     """Apply a function of a batch to padded batches of similar length; gives ``(len(rows), ...)`` in their order."""
-    order = _PADDED_BATCHES.epoch(_lengths(rows), 0)
+    order = PADDED_BATCHES.epoch(_lengths(rows), 0)
     bfloat16 = precision == "bfloat16"
     with torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext():
         parts = [compute(token_batch([rows[i] for i in batch.tolist()]).to(device)) for batch in order]
-    return _in_order(torch.cat(parts), np.concatenate(order))
+    return in_order(torch.cat(parts), np.concatenate(order))
 
 
 class TorchEngine:
@@ -145,7 +145,7 @@ class PackedTextCnn:
         order = np.argsort(lengths, kind="stable")
         table, words = self._table.rows_of(np.concatenate([rows[i] for i in order.tolist()]))
         features = [self._features(table, texts) for texts in _equally_long(words, lengths[order])]
-        return _in_order(torch.cat(features), order)
+        return in_order(torch.cat(features), order)
 
     def _products(self, words: Tensor) -> Tensor:
         """``(num_words + 1, sum of widths * num_filters)``; the last row is zeros, for what is not text."""
@@ -206,7 +206,7 @@ def _lengths(rows: Sequence[TokenIds]) -> NDArray[np.int64]:
     return np.fromiter(map(len, rows), np.int64, len(rows))
 
 
-def _in_order(sorted_rows: Tensor, order: NDArray[np.int64]) -> Tensor:
+def in_order(sorted_rows: Tensor, order: NDArray[np.int64]) -> Tensor:
     """Undo a permutation of rows."""
     rows = torch.empty_like(sorted_rows)
     rows[torch.from_numpy(order).to(rows.device)] = sorted_rows

@@ -12,6 +12,7 @@ from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.inference.predictor import Predictor, TextCounts, loaded
+from wenmo.inference.texts import checked_texts
 from wenmo.tasks.abstention import CONFIDENCE, Promise
 from wenmo.tasks.classification import label_ids
 from wenmo.tasks.metrics import (
@@ -50,6 +51,7 @@ def evaluate(
     confidence: float = CONFIDENCE,
     against: Predictor | str | Path | None = None,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
     encoding: str | None = None,
@@ -66,6 +68,7 @@ def evaluate(
         confidence: with which it holds.
         against: another model with the same labels; is the difference more than chance?
         text_column: the column of the texts, if the reader does not find it.
+        text_b_column: the column of the second texts of pairs, if the reader does not find it.
         label_column: the column of the labels, if the reader does not find it.
         label_separator: what stands between several labels in one cell; left out: as in training.
         encoding: of a text file, if the reader does not find it.
@@ -88,7 +91,12 @@ def evaluate(
     task = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None
     read = read_rows(
-        data, text_column=text_column, label_column=label_column, label_separator=separator, encoding=encoding
+        data,
+        text_column=text_column,
+        text_b_column=text_b_column,
+        label_column=label_column,
+        label_separator=separator,
+        encoding=encoding,
     )
     counts = TextCounts()
     answered = _answer(predictor, read.rows, counts)
@@ -118,7 +126,7 @@ def evaluate(
 
 def _answer(predictor: Predictor, rows: list[Row], counts: TextCounts) -> _Answered:
     gold = predictor.task.gold(TokenStore.from_rows(labels=label_ids(rows, predictor.task.config)))
-    probabilities = predictor.probabilities((row.text for row in rows), counts=counts)
+    probabilities = predictor.probabilities(checked_texts(rows, predictor.pair), counts=counts)
     return _Answered(predictor, gold, probabilities, predictor.task.decide(probabilities))
 
 

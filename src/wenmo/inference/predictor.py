@@ -1,8 +1,9 @@
-"""Raw texts to answers and vectors: in their order, in flat memory, the same alone and in company."""
+"""Raw texts and pairs to answers and vectors: in their order, in flat memory, the same alone and in company."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wenmo.data.long_texts import LongTexts
+from wenmo.data.rows import Text
 from wenmo.errors import InputError
-from wenmo.features import TokenBatch
 from wenmo.folder import ModelFolder, load_folder
-from wenmo.inference.engines import Precision, TokenIds, choose_engine, run_in_batches
-from wenmo.inference.long_texts import vectors_of_windows, windowed
-from wenmo.models.pooling import Pooling, pool
+from wenmo.inference.engines import Precision, choose_engine
+from wenmo.inference.long_texts import windowed
+from wenmo.inference.texts import Columns, listed, own_vectors, pooled_vectors, windows, without_known
+from wenmo.models.pooling import Pooling
 from wenmo.tasks.abstention import CONFIDENCE, Promise, require_promise
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.drift import DriftWatch
+from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, encode_texts, unknown_shares
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.distribution import choose_device
 
 logger = logging.getLogger(__name__)
 
-_WINDOW_TEXTS = 8192
-_WINDOW_CHARACTERS = 8_000_000
-"""Texts in hand at a time: among them those of one length are found, and no more of them are in memory."""
 _PRECISIONS: dict[str, Precision] = {"float32": "float32", "bfloat16": "bfloat16"}
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first", "cls": "first", "last": "last"}
 
@@ -44,11 +44,15 @@ class Prediction:
     """Of ``label``, or of what it would be; where a text may have several, of the least certain of the yes and no said
     to each label."""
     probabilities: dict[str, float]
+    levels: tuple[tuple[str, float], ...] = ()
+    """Where labels are in a tree, each node from the top down to ``label`` with its probability."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``--json`` prints them."""
         label = list(self.label) if isinstance(self.label, tuple) else self.label
-        return {"label": label, "probability": self.probability, "probabilities": self.probabilities}
+        shown = {"label": label, "probability": self.probability, "probabilities": self.probabilities}
+        levels = [{"label": node, "probability": probability} for node, probability in self.levels]
+        return shown | ({"levels": levels} if levels else {})
 
 
 @dataclass
@@ -137,19 +141,25 @@ class Predictor:
         """What runs the model, ``torch`` or ``packed``."""
         return self._engine.name
 
+    @property
+    def pair(self) -> Pair:
+        """How the model reads pairs; ``none``: it reads single texts."""
+        return self.task.config.pair
+
     def predict(
-        self, texts: str | Iterable[str], *, abstain: float | None = None, confidence: float = CONFIDENCE
+        self, texts: Text | Iterable[Text], *, abstain: float | None = None, confidence: float = CONFIDENCE
     ) -> list[Prediction]:
-        """The answer to each text, in their order; a single text gives a list of one.
+        """The answer to each text, or to each pair ``("a", "b")``, in their order; a single one gives a list of one.
 
         Args:
-            texts: one text or many.
+            texts: one text or many, or pairs.
             abstain: give no label where the model is not sure enough for an error of at most this share among the
                 texts with a label; see `promise`.
             confidence: with which the promise holds.
 
         Raises:
-            InputError: an item is not a string, or the promise cannot be made.
+            InputError: an item is not a string, or not a pair where the model reads pairs; or the promise cannot be
+                made.
         """
         return list(self.stream(texts, promise=self.promise(abstain, confidence) if abstain is not None else None))
 
@@ -162,7 +172,7 @@ class Predictor:
         return require_promise(self.folder.calibration, risk, confidence)
 
     def stream(
-        self, texts: str | Iterable[str], *, counts: TextCounts | None = None, promise: Promise | None = None
+        self, texts: Text | Iterable[Text], *, counts: TextCounts | None = None, promise: Promise | None = None
     ) -> Iterator[Prediction]:
         """As `predict`, for any number of texts: some thousands of them are in memory at a time.
 
@@ -175,31 +185,34 @@ class Predictor:
         for probabilities in self._answer_windows(texts, counts):
             yield from self._predictions(probabilities, least)
 
-    def probabilities(self, texts: str | Iterable[str], *, counts: TextCounts | None = None) -> NDArray[np.float32]:
+    def probabilities(self, texts: Text | Iterable[Text], *, counts: TextCounts | None = None) -> NDArray[np.float32]:
         """``(rows, num_labels)``, the labels in the order of ``labels``."""
         windows = list(self._answer_windows(texts, counts))
         return np.concatenate(windows) if windows else np.empty((0, len(self.labels)), np.float32)
 
     def embed(
-        self, texts: str | Iterable[str], pooling: str | None = None, normalize: bool = False
+        self, texts: Text | Iterable[Text], pooling: str | None = None, normalize: bool = False
     ) -> NDArray[np.float32]:
-        """A vector for each text, ``(rows, size)``.
+        """A vector for each text or pair, ``(rows, size)``.
+
+        A model that encodes both texts of a pair by themselves gives single texts their own vectors ``u``, and pairs
+        ``[u, v, |u - v|, u * v]``. One that reads both as one text, or compares them, gives vectors of pairs alone.
 
         Args:
-            texts: one text or many.
+            texts: one text or many, or pairs; all of one kind.
             pooling: None is the model's own sentence vector; ``mean``, ``max``, ``first`` (or ``cls``) and ``last``
                 make it of the vectors of the tokens.
             normalize: to length 1; a vector of zeros stays as it is.
 
         Raises:
-            InputError: there is no such pooling, or an item is not a string.
+            InputError: there is no such pooling, or an item is not a string or a pair as it should be.
         """
-        windows = list(self.embed_windows(texts, pooling=pooling, normalize=normalize))
-        return np.concatenate(windows) if windows else np.empty((0, self.embedding_size(pooling)), np.float32)
+        found = list(self.embed_windows(texts, pooling=pooling, normalize=normalize))
+        return np.concatenate(found) if found else np.empty((0, self.embedding_size(pooling)), np.float32)
 
     def embed_windows(
         self,
-        texts: str | Iterable[str],
+        texts: Text | Iterable[Text],
         *,
         pooling: str | None = None,
         normalize: bool = False,
@@ -207,108 +220,91 @@ class Predictor:
     ) -> Iterator[NDArray[np.float32]]:
         """As `embed`, some thousand rows at a time."""
         how = _known_pooling(pooling)
-        for rows in self._encode_windows(texts, counts):
-            vectors = self._vectors(rows, how)
+        first, texts = _peek(listed(texts, self.pair))
+        for columns in self._encode_windows(texts, counts, self.pair_to_embed(first)):
+            vectors = self._vectors(columns, how)
             if normalize:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
             yield vectors.float().cpu().numpy()
 
-    def embedding_size(self, pooling: str | None = None) -> int:
-        """Width of what `embed` gives."""
-        config = self.task.extractor_config
-        return config.pooler_size if pooling is None else config.hidden_size
+    def pair_to_embed(self, text: Text | None) -> Pair:
+        """How texts of this kind are embedded: single texts have vectors where both of a pair are encoded alike."""
+        alone = isinstance(text, str) and self.pair == "siamese" and not self.task.compares
+        return "none" if alone else self.pair
 
-    def _answer_windows(self, texts: str | Iterable[str], counts: TextCounts | None) -> Iterator[NDArray[np.float32]]:
+    def embedding_size(self, pooling: str | None = None, text: Text | None = None) -> int:
+        """Width of what `embed` gives for texts of the kind of ``text``; None: for what the model was trained on."""
+        config = self.task.extractor_config
+        size = config.pooler_size if pooling is None else config.hidden_size
+        compared = self.pair_to_embed(text) == "siamese" and not self.task.compares
+        return VECTORS_OF_A_PAIR * size if compared else size
+
+    def _answer_windows(self, texts: Text | Iterable[Text], counts: TextCounts | None) -> Iterator[NDArray[np.float32]]:
         counted = counts or TextCounts()
         if self.folder.calibration is not None and counted.drift is None:
             counted.drift = DriftWatch(self.folder.calibration)
-        for rows in self._encode_windows(texts, counted):
-            answers = self._answer(rows)
+        for columns in self._encode_windows(listed(texts, self.pair), counted, self.pair):
+            answers = self._answer(columns)
             if counted.drift is not None:
-                self._watch(counted.drift, rows, answers)
+                self._watch(counted.drift, columns, answers)
             yield answers
         if counts is None:
             counted.log(self.max_length)
 
-    def _watch(self, drift: DriftWatch, rows: Sequence[TokenIds], answers: NDArray[np.float32]) -> None:
+    def _watch(self, drift: DriftWatch, columns: Columns, answers: NDArray[np.float32]) -> None:
         said = self.task.decide(answers)
         drift.add(self.task.confidence(answers, said), dict(zip(self.labels, said.sum(axis=0).tolist(), strict=True)))
-        unknown = self.tokenizer.unk_token_id
-        drift.add_unknown(np.array([np.mean(row == unknown) if len(row) else 1.0 for row in rows]))
+        drift.add_unknown(unknown_shares(columns, self.tokenizer.unk_token_id))
 
-    def _encode_windows(self, texts: str | Iterable[str], counts: TextCounts | None) -> Iterator[list[TokenIds]]:
+    def _encode_windows(self, texts: Iterable[Text], counts: TextCounts | None, pair: Pair) -> Iterator[Columns]:
         """Texts as ids, as many at a time as shall be in memory."""
         counted = counts or TextCounts()
-        for window in _windows([texts] if isinstance(texts, str) else texts, counted):
-            yield self._encode(window, counted)
+        for window in windows(texts, pair, counted.texts):
+            yield self._encode(window, counted, pair)
         if counts is None:
             counted.log(self.max_length)
 
-    def _encode(self, texts: Sequence[str], counts: TextCounts) -> list[TokenIds]:
-        rows = self.tokenizer.encode_batch(texts)
-        if self.max_length:
-            too_long = [i for i, row in enumerate(rows) if len(row) > self.max_length]
-            for i in too_long:
-                rows[i] = self.long_texts.cut(rows[i])
-            counts.cut, counts.reading = counts.cut + len(too_long), self.long_texts
-        unknown = _without_known(rows, self.tokenizer.unk_token_id)
+    def _encode(self, texts: Sequence[Text], counts: TextCounts, pair: Pair) -> Columns:
+        encoded = encode_texts(texts, self.tokenizer, pair, self.long_texts)
+        if encoded.cut:
+            counts.cut, counts.reading = counts.cut + len(encoded.cut), self.long_texts
+        unknown = without_known(encoded.columns, self.tokenizer)
         if len(unknown):
             counts.first_unknown = counts.first_unknown or counts.texts + int(unknown[0]) + 1
             counts.unknown += len(unknown)
-        counts.texts += len(rows)
-        return rows
+        counts.texts += len(texts)
+        return encoded.columns
 
     @torch.inference_mode()
-    def _answer(self, rows: Sequence[TokenIds]) -> NDArray[np.float32]:
-        logits = self.task.classifier(self._engine.pooled(rows).to(self.task.classifier.weight.dtype))
+    def _answer(self, columns: Columns) -> NDArray[np.float32]:
+        vectors = own_vectors(columns, self.task, self._engine, self._device, self._precision)
+        logits = self.task.classify(vectors.to(self.task.classifier.weight.dtype))
         answers: NDArray[np.float32] = self.task.probabilities(logits.float()).cpu().numpy()
         return answers
 
     @torch.inference_mode()
-    def _vectors(self, rows: Sequence[TokenIds], how: Pooling | None) -> Tensor:
+    def _vectors(self, columns: Columns, how: Pooling | None) -> Tensor:
         if how is None:
-            return self._engine.pooled(rows)
-
-        def pooled(batch: TokenBatch) -> Tensor:
-            return pool(self.extractor(batch).last_hidden_state, batch.attention_mask, how)
-
-        def computed(texts: Sequence[TokenIds]) -> Tensor:
-            return run_in_batches(texts, pooled, self._device, self._precision)
-
-        return vectors_of_windows(rows, self.task.windows, computed) if self.task.windows else computed(rows)
+            return own_vectors(columns, self.task, self._engine, self._device, self._precision)
+        return pooled_vectors(columns, self.task, how, self._device, self._precision)
 
     def _predictions(self, probabilities: NDArray[np.float32], least: float = 0.0) -> Iterator[Prediction]:
         """An answer for each row; without a label where its probability is below ``least``."""
         chosen = self.task.decide(probabilities)
         confidence = self.task.confidence(probabilities, chosen).tolist()
-        several = self.task.config.multi_label
-        for row, yes, certain in zip(probabilities.tolist(), chosen.tolist(), confidence, strict=True):
+        several, tree = self.task.config.multi_label, self.task.hierarchy
+        levels = tree.levels(probabilities, chosen.argmax(axis=1)) if tree else [()] * len(probabilities)
+        for row, yes, certain, nodes in zip(probabilities.tolist(), chosen.tolist(), confidence, levels, strict=True):
             names = tuple(name for name, has in zip(self.labels, yes, strict=True) if has)
             label = (names if several else names[0]) if certain >= least else None
-            yield Prediction(label, certain, dict(zip(self.labels, row, strict=True)))
+            yield Prediction(label, certain, dict(zip(self.labels, row, strict=True)), nodes)
 
 
-def _windows(texts: Iterable[str], counts: TextCounts) -> Iterator[list[str]]:
-    window: list[str] = []
-    num_characters = 0
-    for text in texts:
-        if not isinstance(text, str):
-            number = counts.texts + len(window) + 1
-            raise InputError(f"text {number:,} is {text!r:.40}, a {type(text).__name__}; texts are strings")
-        window.append(text)
-        num_characters += len(text)
-        if len(window) >= _WINDOW_TEXTS or num_characters >= _WINDOW_CHARACTERS:
-            yield window
-            window, num_characters = [], 0
-    if window:
-        yield window
-
-
-def _without_known(rows: Sequence[TokenIds], unk_token_id: int) -> NDArray[np.int64]:
-    """Which rows hold nothing but unknown tokens."""
-    ends = np.cumsum([0, *map(len, rows)])
-    num_known = np.concatenate([[0], np.cumsum(np.concatenate(rows) != unk_token_id)])
-    return np.flatnonzero(num_known[ends[1:]] == num_known[ends[:-1]])
+def _peek(texts: Iterable[Text]) -> tuple[Text | None, Iterable[Text]]:
+    """The first text, and all of them."""
+    remaining = iter(texts)
+    first = list(islice(remaining, 1))
+    return (first[0] if first else None), chain(first, remaining)
 
 
 def _known_precision(name: str) -> Precision:

@@ -7,6 +7,9 @@ What a row holds, in every format, is what ``Prediction.to_dict`` gives: ``label
   JSON list, as the readers take it; a tab inside a label is written as a space, because tsv has no quoting.
 - ``.parquet``: ``label`` (a string, or a list of them), ``probability``, and ``probabilities`` as a struct.
 
+Where labels are in a tree, ``levels`` tells the nodes from the top down to the label: in ``.jsonl`` and ``.parquet`` a
+list of ``{"label", "probability"}``, in ``.tsv`` the columns ``level_1``, ``level_1.probability`` and so on.
+
 A text that got no answer has its row all the same, with nothing in it; where the model abstains, only ``label`` is
 empty (null in ``.jsonl`` and ``.parquet``). ``.tsv`` and ``.jsonl`` may end in ``.gz``.
 """
@@ -18,6 +21,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -25,7 +29,9 @@ from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError, JobError
 from wenmo.inference.predictor import Predictor, TextCounts, loaded
+from wenmo.inference.texts import checked_texts
 from wenmo.tasks.abstention import Promise
+from wenmo.tasks.pairs import single_texts
 
 STANDARD_OUTPUT = "-"
 FORMATS = ("tsv", "jsonl", "parquet")
@@ -51,6 +57,7 @@ def predict_file(
     out: str | Path,
     *,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     encoding: str | None = None,
     file_format: str = "",
     promise: Promise | None = None,
@@ -62,6 +69,7 @@ def predict_file(
         source: what `wenmo.data.readers.stream_rows` reads; ``"-"`` is standard input.
         out: the file to write, or ``"-"`` for standard output.
         text_column: where the texts stand, if the reader does not find them.
+        text_b_column: the same for the second texts of pairs.
         encoding: of a text file, if the reader does not find it.
         file_format: ``tsv``, ``jsonl`` or ``parquet``; empty: as the ending of ``out`` says, tsv to standard output.
         promise: what `Predictor.promise` gave; answers that it does not cover have no label.
@@ -81,7 +89,9 @@ def predict_file(
     counts = TextCounts()
     without_text = abstained = 0
     has_text: deque[bool] = deque()
-    texts = _texts(stream_rows(source, text_column=text_column, encoding=encoding), has_text)
+    rows = stream_rows(source, text_column=text_column, text_b_column=text_b_column, encoding=encoding)
+    texts = checked_texts(_noted(rows, has_text), predictor.pair)
+    texts = chain([next(texts)], texts)  # a first row of the wrong kind is an error before anything is written
     with open_answers(out, predictor, file_format) as writer:
         for prediction in predictor.stream(texts, counts=counts, promise=promise):
             if not has_text.popleft():
@@ -111,21 +121,22 @@ def open_answers(out: str | Path, predictor: Predictor, file_format: str) -> Ite
         JobError: the file could not be written.
     """
     labels, multi_label = predictor.labels, predictor.task.config.multi_label
+    depth = predictor.task.hierarchy.depth if predictor.task.hierarchy else 0
     if file_format not in FORMATS:
         raise InputError(f"there is no format {file_format!r}; the formats are {', '.join(FORMATS)}")
     if str(out) == STANDARD_OUTPUT:
         if file_format == "parquet":
             raise InputError("parquet does not go to standard output; name a file with --out")
-        yield _text_writer(sys.stdout, file_format, labels)
+        yield _text_writer(sys.stdout, file_format, labels, depth)
         return
     with written_aside(Path(out)) as aside:
         if file_format == "parquet":
-            with _ParquetWriter(aside, labels, multi_label) as parquet:
+            with _ParquetWriter(aside, labels, multi_label, has_levels=depth > 0) as parquet:
                 yield parquet
             return
         packed = str(out).endswith(".gz")
         with (gzip.open if packed else open)(aside, "wt", encoding="utf-8", newline="\n") as file:
-            yield _text_writer(file, file_format, labels)
+            yield _text_writer(file, file_format, labels, depth)
 
 
 @contextmanager
@@ -165,10 +176,10 @@ def _format_of(out: str | Path) -> str:
     return ending
 
 
-def _texts(rows: Iterable[Row], has_text: deque[bool]) -> Iterator[str]:
+def _noted(rows: Iterable[Row], has_text: deque[bool]) -> Iterator[Row]:
     for row in rows:
-        has_text.append(bool(row.text.strip()))
-        yield row.text
+        has_text.append(all(text.strip() for text in single_texts([row])))
+        yield row
 
 
 class _JsonLines:
@@ -180,37 +191,45 @@ class _JsonLines:
         if probabilities is not None:
             rounded = {label: _rounded(p) for label, p in probabilities.items()}
             answer = answer | {"probability": _rounded(answer["probability"]), "probabilities": rounded}
+            if "levels" in answer:
+                levels = [each | {"probability": _rounded(each["probability"])} for each in answer["levels"]]
+                answer["levels"] = levels
         self._file.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 
 class _TabSeparated:
-    def __init__(self, file: IO[str], labels: Sequence[str]) -> None:
-        self._file = file
-        self._nothing = "\t" * (len(labels) + 1) + "\n"
-        names = ["label", "probability", *(f"probabilities.{label}" for label in labels)]
+    def __init__(self, file: IO[str], labels: Sequence[str], depth: int) -> None:
+        self._file, self._depth = file, depth
+        levels = [f"level_{i}{part}" for i in range(1, depth + 1) for part in ("", ".probability")]
+        names = ["label", "probability", *levels, *(f"probabilities.{label}" for label in labels)]
+        self._nothing = "\t" * (len(names) - 1) + "\n"
         file.write("\t".join(map(_cell, names)) + "\n")
 
     def write(self, answer: Answer) -> None:
         if answer["probabilities"] is None:
             self._file.write(self._nothing)
             return
-        numbers = [answer["probability"], *answer["probabilities"].values()]
-        self._file.write("\t".join([_cell(answer["label"]), *(f"{number:.6g}" for number in numbers)]) + "\n")
+        cells = [_cell(answer["label"]), _digits(answer["probability"])]
+        for level in answer.get("levels", []):
+            cells += [_cell(level["label"]), _digits(level["probability"])]
+        cells += [""] * (2 + 2 * self._depth - len(cells))  # of a label that ends above the deepest level
+        self._file.write("\t".join([*cells, *map(_digits, answer["probabilities"].values())]) + "\n")
 
 
 class _ParquetWriter:
-    def __init__(self, path: Path, labels: Sequence[str], multi_label: bool) -> None:
+    def __init__(self, path: Path, labels: Sequence[str], multi_label: bool, *, has_levels: bool) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         number = pa.float32()
-        self._schema = pa.schema(
-            {
-                "label": pa.list_(pa.string()) if multi_label else pa.string(),
-                "probability": number,
-                "probabilities": pa.struct([(label, number) for label in labels]),
-            }
-        )
+        columns = {
+            "label": pa.list_(pa.string()) if multi_label else pa.string(),
+            "probability": number,
+            "probabilities": pa.struct([(label, number) for label in labels]),
+        }
+        if has_levels:
+            columns["levels"] = pa.list_(pa.struct([("label", pa.string()), ("probability", number)]))
+        self._schema = pa.schema(columns)
         self._writer = pq.ParquetWriter(path, self._schema)
         self._waiting: list[Answer] = []
 
@@ -236,8 +255,12 @@ class _ParquetWriter:
             self._writer.close()
 
 
-def _text_writer(file: IO[str], file_format: str, labels: Sequence[str]) -> AnswerWriter:
-    return _JsonLines(file) if file_format == "jsonl" else _TabSeparated(file, labels)
+def _text_writer(file: IO[str], file_format: str, labels: Sequence[str], depth: int) -> AnswerWriter:
+    return _JsonLines(file) if file_format == "jsonl" else _TabSeparated(file, labels, depth)
+
+
+def _digits(number: float) -> str:
+    return f"{number:.6g}"
 
 
 def _rounded(number: float) -> float:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+PairMode = Literal["siamese", "joined"]
+"""How a model reads a pair of texts: each by itself with the same weights, or both as one text."""
+
 
 class Config:
     """Base of every settings dataclass: values only, from and to plain dictionaries.
@@ -51,6 +54,9 @@ class ModelConfig(Config):
 
     fitting: ClassVar[Literal["gradient", "convex"]] = "gradient"
     """How the weights are found: by the training loop, or by a convex solver over counted n-grams."""
+
+    pair: ClassVar[PairMode] = "siamese"
+    """How it reads pairs unless a person says otherwise."""
 
     model_type: str
     vocab_size: int = 0

@@ -228,11 +228,13 @@ def list_models(vocab_size: int = 10_000, num_labels: int = 2) -> list[dict[str,
     ]
 
 
-def with_sizes(config: ModelConfig, vocab_size: int, num_labels: int) -> ModelConfig:
-    """The settings with the sizes that only the data can tell."""
+def with_sizes(config: ModelConfig, vocab_size: int, num_labels: int, *, compares: bool = False) -> ModelConfig:
+    """The settings with the sizes that only the data can tell, and whether two texts are compared."""
     sizes: dict[str, Any] = {"vocab_size": vocab_size}
     if hasattr(config, "num_outputs"):
         sizes["num_outputs"] = num_labels
+    if hasattr(config, "compares"):
+        sizes["compares"] = compares
     return replace(config, **sizes)
 
 

@@ -16,6 +16,7 @@ _UPRIGHT_LABELS = 4
 """With more columns their headings are written vertically."""
 _MOST_LABELS = 60
 _TEXT_LIMIT = 700
+_LEFT_OUT = element("span", "(text left out)", class_="quiet")
 
 
 def scores_on_test(test: dict[str, Any]) -> Markup:
@@ -131,16 +132,16 @@ def class_table(per_class: dict[str, dict[str, Any]]) -> Markup:
 
 
 def hardest_examples(examples: Sequence[dict[str, Any]]) -> Markup:
-    """The dev texts on which the winner was surest of a wrong answer."""
+    """The dev texts, or pairs, on which the winner was surest of a wrong answer."""
     return element("ol", *(_example(example) for example in examples), class_="examples")
 
 
 def _example(example: dict[str, Any]) -> Markup:
-    text = example.get("text")
-    shown = quoted(text, limit=_TEXT_LIMIT) if text else element("span", "(text left out)", class_="quiet")
+    texts = [text for text in (example.get("text"), example.get("text_b")) if text]
+    shown = [quoted(text, limit=_TEXT_LIMIT // len(texts)) for text in texts]
     return element(
         "li",
-        element("p", shown, class_="text", dir="auto"),
+        *(element("p", text, class_="text", dir="auto") for text in shown or [_LEFT_OUT]),
         element(
             "p",
             "is ",

@@ -68,8 +68,10 @@ def compare(
     seed: int | None = None,
     vectors: str | Path | None = None,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
+    hierarchy_separator: str | None = None,
     group_column: str | None = None,
     time_column: str | None = None,
     encoding: str | None = None,
@@ -86,6 +88,7 @@ def compare(
         folds: cross-validation in place of one dev part.
         budget: time for training all networks, like ``"10m"``; epochs, then sizes, follow it.
         max_size: no larger model wins, like ``"20MB"``.
+        hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
         no_texts: the report shows no text of the data.
 
     Raises:
@@ -99,12 +102,14 @@ def compare(
             "test": str(test) if test else None,
             "vectors": str(vectors) if vectors else None,
             "text_column": text_column,
+            "text_b_column": text_b_column,
             "label_column": label_column,
             "label_separator": label_separator,
             "group_column": group_column,
             "time_column": time_column,
             "encoding": encoding,
         },
+        "task": {"hierarchy_separator": hierarchy_separator},
         "training": {"seed": seed},
     }
     names = list(dict.fromkeys([*BASELINES, *models]))

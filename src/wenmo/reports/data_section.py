@@ -17,16 +17,17 @@ def data_section(data: dict[str, Any]) -> Markup:
 
 def _facts(data: dict[str, Any]) -> Markup:
     sources, sizes = data.get("sources") or {}, data.get("sizes") or {}
+    noun = "pair" if data.get("pairs") else "text"
     facts: list[tuple[str, object]] = []
     for part in _PARTS:
         source = quoted(str(sources[part])) if sources.get(part) else None
-        size = f"{quantities.count(sizes[part])} texts" if sizes.get(part) else "none"
+        size = f"{quantities.count(sizes[part])} {noun}s" if sizes.get(part) else "none"
         origin = source or (element("span", "split off from train", class_="quiet") if sizes.get(part) else None)
         facts.append((part, joined([size, element("br"), origin] if origin else [size])))
     for unit in ("token", "character"):
         if lengths := data.get(f"{unit}_lengths"):
             amounts = [f"{name} {quantities.count(lengths.get(name))}" for name in ("p50", "p95", "max")]
-            facts.append((f"{unit}s a text", ", ".join(amounts)))
+            facts.append((f"{unit}s a {noun}", ", ".join(amounts)))
     if data.get("sha256"):
         facts.append(("SHA-256", element("code", str(data["sha256"]), class_="hash")))
     rows = [element("div", element("dt", name), element("dd", value)) for name, value in facts]

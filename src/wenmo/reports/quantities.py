@@ -8,6 +8,7 @@ MISSING = "\u2013"
 _METRIC_NAMES = {
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
+    "hierarchical_f1": "hierarchical F1",
     "f1": "F1",
     "ece": "calibration error",
     "ece_equal_mass": "calibration error, equal mass",

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wenmo.tasks.hierarchy import Hierarchy
+
 Method = Literal["temperature", "shift", "vector"]
 METHODS: tuple[Method, ...] = ("temperature", "shift", "vector")
 """By rising number of what is fitted: 1, 1 + labels, 2 * labels."""
@@ -115,14 +117,27 @@ def choose_rescaling(logits: NDArray[Any], gold: NDArray[Any], multi_label: bool
 
 
 @torch.no_grad()
-def fold_into(classifier: nn.Linear, rescaling: Rescaling) -> None:
-    """Make the rescaling a part of the classifier: its logits are the rescaled ones from now on."""
+def fold_into(classifier: nn.Linear, rescaling: Rescaling, tree: Hierarchy | None = None) -> None:
+    """Make the rescaling a part of the classifier: its logits are the rescaled ones from now on.
+
+    Args:
+        classifier: gives each label its logit, or each node of a tree, whose sum along a path is the label's logit.
+        rescaling: one scale and one shift for each label.
+        tree: of the labels, where the classifier has a row for each node.
+    """
     scale, shift = (
         torch.tensor(values, dtype=torch.float64, device=classifier.weight.device)
         for values in (rescaling.scale, rescaling.shift)
     )
-    classifier.weight.copy_(classifier.weight.double() * scale[:, None])
-    classifier.bias.copy_(classifier.bias.double() * scale + shift)
+    weight, bias = classifier.weight.double(), classifier.bias.double()
+    if tree is None:
+        weight, bias = weight * scale[:, None], bias * scale + shift
+    else:
+        on_path = torch.from_numpy(tree.on_path).to(weight)
+        weight = tree.of_nodes(on_path @ weight * scale[:, None])
+        bias = tree.of_nodes(on_path @ bias * scale + shift)
+    classifier.weight.copy_(weight)
+    classifier.bias.copy_(bias)
 
 
 def _held_out_losses(

@@ -1,4 +1,4 @@
-"""Classification: one label a text, or several, over any extractor."""
+"""Classification: one label a text or a pair of texts, or several, over any extractor."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,15 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wenmo.data.batching import store_batch
+from wenmo.data.batching import second_batch, store_batch
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.models.config import Config, ModelConfig
 from wenmo.models.windows import Windows
+from wenmo.tasks.hierarchy import Hierarchy
 from wenmo.tasks.losses import ClassificationLoss, LossName
 from wenmo.tasks.metrics import Interval, Matrix, classification_metrics
+from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, one_above_the_other, pair_vector
 from wenmo.tasks.task import Example
 from wenmo.tasks.thresholds import ThresholdFor, check_decision, decide_by
 
@@ -32,6 +34,11 @@ class ClassificationConfig(Config):
     """In the order of the classifier's outputs. Empty: taken from the training data, sorted."""
     multi_label: bool = False
     """A text may have any number of labels, also none."""
+    pair: Pair = "none"
+    """How pairs of texts are read: each by itself with the same weights, or joined to one text. ``none``: taken from
+    the training data, and of pairs as it suits the model."""
+    hierarchy_separator: str = ""
+    """What stands between the levels of a label, such as the slash of ``sport/football``; empty: labels have none."""
     dropout_prob: float = 0.5
     """Dropout on the vector of the text (Kim 2014, equation 4)."""
     max_norm: float = 0.0
@@ -63,6 +70,10 @@ class ClassificationConfig(Config):
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("task.labels names a label twice")
+        if self.hierarchy_separator and self.multi_label:
+            raise ValueError(
+                "task.hierarchy_separator is for texts with one label each, and these may have several; leave it out"
+            )
         if not 0 <= self.dropout_prob < 1:
             raise ValueError(f"dropout_prob must be at least 0 and below 1; got {self.dropout_prob}")
         if not 0 <= self.label_smoothing < 1:
@@ -101,7 +112,17 @@ class Classification(nn.Module):
         self.windows: Windows | None = None
         """How a text is read that is longer than the extractor reads at once; None: as it is."""
         self.dropout = nn.Dropout(config.dropout_prob)
-        self.classifier = nn.Linear(extractor_config.pooler_size, len(config.labels))
+        self.hierarchy = Hierarchy(config.labels, config.hierarchy_separator) if config.hierarchy_separator else None
+        self.outputs: tuple[str, ...] = config.labels
+        """What the rows of the classifier stand for: the labels, or all nodes of their tree."""
+        paths: Tensor | None = None
+        if self.hierarchy is not None and extractor_config.fitting == "gradient":
+            self.outputs = self.hierarchy.nodes
+            # On the CPU even where modules are made without their weights: it is in no file.
+            paths = torch.tensor(self.hierarchy.on_path, device="cpu")
+        self.paths: Tensor | None
+        self.register_buffer("paths", paths, persistent=False)
+        self.classifier = nn.Linear(self.vector_size, len(self.outputs))
         self.loss = ClassificationLoss(
             loss=config.loss,
             focal_gamma=config.focal_gamma,
@@ -109,16 +130,41 @@ class Classification(nn.Module):
             multi_label=config.multi_label,
         )
 
+    @property
+    def vector_size(self) -> int:
+        """Width of what the classifier sees."""
+        size = self.extractor_config.pooler_size
+        return size if self.config.pair != "siamese" or self.compares else VECTORS_OF_A_PAIR * size
+
+    @property
+    def compares(self) -> bool:
+        """Whether the extractor makes its own vector of two texts."""
+        return hasattr(self.extractor, "compare")
+
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own initialisation; the classifier starts at zero, as in Kim's code."""
         self.extractor.initialize(generator)  # type: ignore[operator]
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
-    def logits(self, batch: TokenBatch) -> Tensor:
+    def vectors(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
+        """``(batch, vector_size)``: what the extractor makes of each text, or of each pair in one call."""
+        if batch_b is None:
+            return self.pooled(batch)
+        both = one_above_the_other(batch, batch_b)
+        if self.compares:
+            vectors: Tensor = self.extractor.compare(both)  # type: ignore[operator]
+            return vectors
+        return pair_vector(*self.pooled(both).chunk(2))
+
+    def logits(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """``(batch, num_labels)``."""
-        logits: Tensor = self.classifier(self.dropout(self.pooled(batch)))
-        return logits
+        return self.classify(self.dropout(self.vectors(batch, batch_b)))
+
+    def classify(self, vectors: Tensor) -> Tensor:
+        """``(batch, vector_size)`` to logits ``(batch, num_labels)``."""
+        logits: Tensor = self.classifier(vectors)
+        return logits if self.paths is None else logits @ self.paths.to(logits.dtype).t()
 
     def pooled(self, batch: TokenBatch) -> Tensor:
         """``(batch, pooler_size)``: the vector of each text."""
@@ -131,7 +177,7 @@ class Classification(nn.Module):
 
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
         """The loss, summed over the counted texts, and their number; `wenmo.tasks.losses` says which."""
-        summed: tuple[Tensor, Tensor] = self.loss(self.logits(example.batch).float(), example.labels)
+        summed: tuple[Tensor, Tensor] = self.loss(self.logits(example.batch, example.batch_b).float(), example.labels)
         return summed
 
     def learn_frequencies(self, train: TokenStore) -> None:
@@ -139,22 +185,22 @@ class Classification(nn.Module):
         if self.config.class_weights == "balanced":
             self.loss.weigh_by(self.gold(train), len(self.config.labels))
 
-    def answers(self, batch: TokenBatch) -> Tensor:
+    def answers(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """Probabilities ``(batch, num_labels)``; they sum to 1 unless a text may have several labels."""
-        return self.probabilities(self.logits(batch).float())
+        return self.probabilities(self.logits(batch, batch_b).float())
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """``(..., num_labels)`` logits to probabilities."""
         return logits.sigmoid() if self.config.multi_label else logits.softmax(dim=-1)
 
     def example(self, store: TokenStore, rows: NDArray[np.int64]) -> Example:
-        """Some rows of a store with columns ``input_ids`` and ``labels``."""
+        """Some rows of a store with columns ``input_ids`` and ``labels``, and those of pairs."""
         labels = store["labels"].take(rows)
         if self.config.multi_label:
             gold = torch.from_numpy(_multi_hot(labels, len(self.config.labels)))
         else:
             gold = torch.from_numpy(np.concatenate(labels).astype(np.int64))
-        return Example(batch=store_batch(store, rows), labels=gold)
+        return Example(batch=store_batch(store, rows), batch_b=second_batch(store, rows), labels=gold)
 
     @torch.no_grad()
     def constrain(self) -> None:
@@ -198,7 +244,10 @@ class Classification(nn.Module):
     def measure(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> dict[str, Interval]:
         """Every metric with its 95 % interval."""
         multi_label = self.config.multi_label
-        return classification_metrics(gold, answers, multi_label, predicted=self.decide(answers))
+        metrics = classification_metrics(gold, answers, multi_label, predicted=self.decide(answers))
+        if self.hierarchy is None:
+            return metrics
+        return metrics | self.hierarchy.measure(gold, self.decide(answers).argmax(axis=1))
 
 
 def find_labels(rows: Iterable[Row]) -> tuple[tuple[str, ...], bool]:

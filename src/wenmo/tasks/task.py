@@ -18,6 +18,8 @@ class Example:
 
     batch: TokenBatch
     labels: Tensor
+    batch_b: TokenBatch | None = None
+    """The second texts of pairs that are read each by itself."""
     decoder_input_ids: Tensor | None = None
     """What a decoder reads while it is trained."""
 
@@ -52,6 +54,6 @@ class Task(Protocol):
         """Every metric with its 95 % interval."""
         ...
 
-    def answers(self, batch: TokenBatch) -> Tensor:
-        """What the model says to each text, as one row of a tensor."""
+    def answers(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
+        """What the model says to each text, or to each pair, as one row of a tensor."""
         ...

@@ -29,6 +29,7 @@ from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.segmentation import Span, choose_segmenter, load_segmenter, token_text
 from wenmo.text.vocabulary import (
     PAD_TOKEN,
+    SEP_TOKEN,
     SPECIAL_TOKENS,
     UNK_TOKEN,
     check_vocabulary,
@@ -65,15 +66,24 @@ class TokenizerConfig:
     """Shortest and longest run of words that is a token; (0, 0): none, where there are n-grams of characters."""
     character_ngrams: tuple[int, int] = (0, 0)
     """Shortest and longest n-gram over the characters of the normalised text; (0, 0): none."""
+    separator: bool = False
+    """[SEP] is in the vocabulary, behind [UNK]: it stands between two texts that are read as one."""
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """The first tokens of the vocabulary, which no text holds."""
+        return SPECIAL_TOKENS + [SEP_TOKEN] * self.separator
 
     def __post_init__(self) -> None:
         if not self.segmenter:
             raise InputError("segmenter is empty; name one, or 'auto'")
         if self.min_frequency < 1:
             raise InputError(f"min_frequency is a count of at least 1; got {self.min_frequency}")
-        if self.vocab_size != 0 and self.vocab_size <= len(SPECIAL_TOKENS):
+        special = self.special_tokens
+        if self.vocab_size != 0 and self.vocab_size <= len(special):
             raise InputError(
-                f"vocab_size counts [PAD] and [UNK], so it is 0 (no limit) or over 2; got {self.vocab_size}"
+                f"vocab_size counts {' and '.join(special)}, so it is 0 (no limit) or over {len(special)}; "
+                f"got {self.vocab_size}"
             )
         for name in ("word_ngrams", "character_ngrams"):
             lengths = getattr(self, name)
@@ -116,9 +126,8 @@ class Tokenizer:
         if config.chinese_conversion and not conversion:
             conversion = conversion_version(config.chinese_conversion)
         self._versions = {"segmenter": segmenter_version or self._segmenter.version, "chinese_conversion": conversion}
-        self._symbols = {
-            token: i for i, token in enumerate(vocabulary) if i >= len(SPECIAL_TOKENS) and " " not in token
-        }
+        self._num_special = len(config.special_tokens)
+        self._symbols = {token: i for i, token in enumerate(vocabulary) if i >= self._num_special and " " not in token}
         self._word_runs = self._index_words() if config.word_ngrams[1] > 1 else None
         self._character_runs = self._index_characters() if config.character_ngrams[1] else None
 
@@ -132,22 +141,29 @@ class Tokenizer:
         if config.segmenter == "auto":
             texts = list(_strings(texts))
             config = replace(config, segmenter=choose_segmenter(texts))
-        empty = cls(list(SPECIAL_TOKENS), config)
-        frequencies = [item for item in empty._count(_strings(texts)) if item[0] not in SPECIAL_TOKENS]
+        special = config.special_tokens
+        empty = cls(special, config)
+        frequencies = [item for item in empty._count(_strings(texts)) if item[0] not in special]
         frequencies.sort(key=lambda item: (-item[1], item[0]))
         if config.vocab_size:
-            del frequencies[config.vocab_size - len(SPECIAL_TOKENS) :]
-        return cls(SPECIAL_TOKENS + [token for token, _ in frequencies], config)
+            del frequencies[config.vocab_size - len(special) :]
+        return cls(special + [token for token, _ in frequencies], config)
 
     @classmethod
     def from_vocabulary(cls, vocabulary: list[str], config: TokenizerConfig) -> Self:
         """Use a vocabulary that was made elsewhere.
 
         Raises:
-            InputError: it does not begin with [PAD] and [UNK], or a token stands in it twice or cannot be saved.
+            InputError: it does not begin with [PAD] and [UNK], with a separator [SEP] behind them, or a token stands in
+                it twice or cannot be saved.
         """
-        check_vocabulary(vocabulary)
+        check_vocabulary(vocabulary, config.special_tokens)
         return cls(list(vocabulary), config)
+
+    @property
+    def sep_token_id(self) -> int | None:
+        """What stands between two texts; None where the vocabulary has no separator."""
+        return len(SPECIAL_TOKENS) if self.config.separator else None
 
     @property
     def vocab_size(self) -> int:
@@ -204,6 +220,7 @@ class Tokenizer:
         settings = {
             "pad_token": PAD_TOKEN,
             "unk_token": UNK_TOKEN,
+            **({"sep_token": SEP_TOKEN} if self.config.separator else {}),
             "wenmo": {
                 "format_version": FORMAT_VERSION,
                 **asdict(self.config),
@@ -215,7 +232,7 @@ class Tokenizer:
         }
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_vocabulary(folder / "tokenizer.json", self.vocabulary)
+        write_vocabulary(folder / "tokenizer.json", self.vocabulary, self.config.special_tokens)
         write_aside(folder / "tokenizer_config.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -304,7 +321,7 @@ class Tokenizer:
 
     def _numbered(self, wanted: Callable[[str], bool]) -> tuple[Ids, list[str]]:
         """The tokens that are wanted, after their ids."""
-        ids = [i for i, token in enumerate(self.vocabulary) if i >= len(SPECIAL_TOKENS) and wanted(token)]
+        ids = [i for i, token in enumerate(self.vocabulary) if i >= self._num_special and wanted(token)]
         return np.array(ids, np.int32), [self.vocabulary[i] for i in ids]
 
     def _count(self, texts: Iterator[str]) -> Iterator[tuple[str, int]]:

@@ -10,18 +10,20 @@ from wenmo.errors import InputError
 
 PAD_TOKEN = "[PAD]"
 UNK_TOKEN = "[UNK]"
+SEP_TOKEN = "[SEP]"
 SPECIAL_TOKENS = [PAD_TOKEN, UNK_TOKEN]
 """Ids 0 and 1 of every vocabulary."""
 
 
-def check_vocabulary(vocabulary: list[str]) -> None:
+def check_vocabulary(vocabulary: list[str], special_tokens: list[str] = SPECIAL_TOKENS) -> None:
     """Refuse what cannot be a vocabulary.
 
     Raises:
-        InputError: it does not begin with [PAD] and [UNK], or a token stands in it twice or cannot be saved.
+        InputError: it does not begin with the special tokens, or a token stands in it twice or cannot be saved.
     """
-    if vocabulary[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
-        raise InputError(f"a vocabulary begins with {SPECIAL_TOKENS}; this one with {vocabulary[:2]}")
+    begins = vocabulary[: len(special_tokens)]
+    if begins != special_tokens:
+        raise InputError(f"a vocabulary begins with {special_tokens}; this one with {begins}")
     if len(set(vocabulary)) != len(vocabulary):
         token, count = Counter(vocabulary).most_common(1)[0]
         raise InputError(f"the token {token!r} stands {count} times in the vocabulary; each has one id")
@@ -32,7 +34,7 @@ def check_vocabulary(vocabulary: list[str]) -> None:
             raise InputError(f"the token {token!r} holds a lone surrogate, which no file can hold") from error
 
 
-def write_vocabulary(path: Path, vocabulary: list[str]) -> None:
+def write_vocabulary(path: Path, vocabulary: list[str], special_tokens: list[str] = SPECIAL_TOKENS) -> None:
     """Write a word-level ``tokenizer.json`` of the `tokenizers` library."""
     import tokenizers
     from tokenizers.models import WordLevel
@@ -40,7 +42,7 @@ def write_vocabulary(path: Path, vocabulary: list[str]) -> None:
 
     tokenizer = tokenizers.Tokenizer(WordLevel({token: i for i, token in enumerate(vocabulary)}, unk_token=UNK_TOKEN))
     tokenizer.pre_tokenizer = WhitespaceSplit()  # the nearest it has to words that were segmented before
-    tokenizer.add_special_tokens(SPECIAL_TOKENS)
+    tokenizer.add_special_tokens(special_tokens)
     write_aside(path, tokenizer.to_str(pretty=True))
 
 

@@ -15,6 +15,7 @@ from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model, with_sizes
 from wenmo.models.windows import windows_of
 from wenmo.tasks.classification import Classification, find_labels
+from wenmo.tasks.pairs import Pair, resolved_pair, single_texts
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus, located
@@ -22,10 +23,10 @@ from wenmo.training.recipe import Recipe
 
 
 def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> Recipe:
-    """The recipe with the labels of the data, behind those of the model that the run goes on from.
+    """The recipe with what the data tells: the labels, behind those of the model that the run goes on from, and pairs.
 
     Raises:
-        InputError: there is only one label, or none.
+        InputError: there is only one label, or none; some rows are pairs and others are not.
     """
     found, several = find_labels(corpus.train)
     known = before.task.config.labels if before else recipe.task.labels
@@ -33,10 +34,35 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
         raise InputError(f"{recipe.data.train}: no row has a label; a classifier needs some to learn")
     if not known and len(found) < 2 and not several:
         raise InputError(f"{recipe.data.train}: every row has the label {found[0]!r}; a classifier needs two")
+    if before and recipe.task.hierarchy_separator != before.task.config.hierarchy_separator:
+        raise InputError("task.hierarchy_separator: with --from, it is the model's own; leave it out")
+    if recipe.task.hierarchy_separator and several:
+        raise InputError(
+            f"{recipe.data.train}: rows have several labels, and task.hierarchy_separator is for one; leave it out"
+        )
     new = tuple(label for label in found if label not in known)
     labels = (*known, *new) if before or not known else known
-    task = replace(recipe.task, labels=labels, multi_label=recipe.task.multi_label or several)
+    pair = _pair(recipe, corpus.train, before)
+    task = replace(recipe.task, labels=labels, multi_label=recipe.task.multi_label or several, pair=pair)
     return recipe.model_copy(update={"task": task})
+
+
+def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> Tokenizer:
+    """The tokenizer of these texts, with a separator where pairs are joined."""
+    config = recipe.data.tokenizer
+    if recipe.task.pair == "joined":
+        config = replace(config, separator=True)
+    return Tokenizer.train(single_texts(rows), config)
+
+
+def _pair(recipe: Recipe, rows: Sequence[Row], before: ModelFolder | None) -> Pair:
+    pair = resolved_pair(recipe.task.pair, rows, recipe.model.pair)
+    if before is not None and pair != before.task.config.pair:
+        raise InputError(
+            f"{recipe.data.train}: with --from, texts are read as before, task.pair={before.task.config.pair}, "
+            f"and here it would be {pair}; bring data of the same kind, or train anew"
+        )
+    return pair
 
 
 def build_task(
@@ -52,7 +78,8 @@ def build_task(
     else:
         _refuse_another_model(recipe, tokenizer)
         vectors = None
-    config = with_sizes(recipe.model, tokenizer.vocab_size, len(recipe.task.labels))
+    compares = recipe.task.pair == "siamese"
+    config = with_sizes(recipe.model, tokenizer.vocab_size, len(recipe.task.labels), compares=compares)
     config = replace(config, **_sizes_of_vectors(recipe, vectors))
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
     recipe = recipe.model_copy(update={"model": config, "data": data})
@@ -61,7 +88,7 @@ def build_task(
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     coverage = None
     if vectors is not None:
-        counts = Counter(token for row in rows for token in tokenizer.tokenize(row.text))
+        counts = Counter(token for text in single_texts(rows) for token in tokenizer.tokenize(text))
         matrix, _, coverage = initial_embeddings(
             tokenizer.vocabulary, vectors, vectors.matrix.shape[1], seed=recipe.training.seed, token_counts=counts
         )
@@ -109,14 +136,14 @@ def _refuse_another_model(recipe: Recipe, tokenizer: Tokenizer) -> None:
 
 @torch.no_grad()
 def _take_over(task: Classification, before: ModelFolder) -> None:
-    """The weights of an earlier model; of its head, the rows of the labels it knew."""
+    """The weights of an earlier model; of its head, the rows of the labels or nodes it knew."""
     try:
         task.extractor.load_state_dict(before.task.extractor.state_dict())
     except RuntimeError as error:
         raise InputError("with --from, the sizes of the model are those of its folder; leave model.* out") from error
-    known = len(before.task.config.labels)
-    task.classifier.weight[:known] = before.task.classifier.weight
-    task.classifier.bias[:known] = before.task.classifier.bias
+    places = [task.outputs.index(name) for name in before.task.outputs]
+    task.classifier.weight[places] = before.task.classifier.weight
+    task.classifier.bias[places] = before.task.classifier.bias
 
 
 def _default(config: ModelConfig, name: str) -> Any:

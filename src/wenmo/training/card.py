@@ -9,6 +9,11 @@ from wenmo.folder import wenmo_version
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe
 
+_PAIRS = {
+    "siamese": ["It reads both texts of a pair by themselves, with the same weights, and compares them.", ""],
+    "joined": ["It reads both texts of a pair as one text with a separator between them.", ""],
+}
+
 
 def model_card(
     recipe: Recipe,
@@ -21,19 +26,22 @@ def model_card(
     start: Path | None = None,
 ) -> str:
     """Markdown for the ``README.md`` of a model folder; ``start`` is the model that the run went on from."""
-    labels = recipe.task.labels
+    labels, separator = recipe.task.labels, recipe.task.hierarchy_separator
+    noun = "text" if recipe.task.pair == "none" else "pair"
     lines = [
-        f"# {recipe.model.model_type} for {len(labels)} labels",
+        f"# {recipe.model.model_type} for {len(labels)} labels{' of pairs of texts' if noun == 'pair' else ''}",
         "",
         f"Trained with wenmo {wenmo_version()}; {parameters:,} parameters; {vocabulary}.",
         "",
+        *_PAIRS.get(recipe.task.pair, []),
         "## Labels",
         "",
         ", ".join(f"`{_code(label)}`" for label in labels),
         "",
+        *([f"Their levels stand between `{_code(separator)}`.", ""] if separator else []),
         "## Data",
         "",
-        f"Train {len(corpus.train):,} texts, dev {len(corpus.dev):,}, test {len(corpus.test):,}{_kept(corpus)}; "
+        f"Train {len(corpus.train):,} {noun}s, dev {len(corpus.dev):,}, test {len(corpus.test):,}{_kept(corpus)}; "
         f"SHA-256 of texts and labels `{corpus.digest()}`.",
         "",
         *[f"- {_code(note)}" for note in corpus.notes],
@@ -49,8 +57,8 @@ def model_card(
         "",
         "## Limits",
         "",
-        "- It answers every text with one of its labels, also a text of another kind, language or time than it was "
-        "trained on.",
+        f"- It answers every {noun} with one of its labels, also a {noun} of another kind, language or time than "
+        "it was trained on.",
         "- Words that were not in the training data are unknown to it.",
         f"- Longer texts are {LongTexts(recipe.data.max_length, recipe.data.long_texts).participle}; "
         f"{num_cut} of the training texts reached that length."

@@ -2,13 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from wenmo.data.batching import FIRST, SECOND
 from wenmo.data.check import look_like_measurements
 from wenmo.data.long_texts import LongTexts, Reading
 from wenmo.data.readers import read_rows
@@ -17,6 +19,7 @@ from wenmo.data.splits import split_rows
 from wenmo.data.store import TokenStore, TokenStoreWriter
 from wenmo.errors import InputError
 from wenmo.tasks.classification import ClassificationConfig, find_labels, label_ids
+from wenmo.tasks.pairs import COLUMNS, encode_texts, refuse_other_kind, single_texts, text_of
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.recipe import DataSettings
 
@@ -96,28 +99,35 @@ def encode(
 ) -> TokenStore:
     """Rows as ids of tokens and labels; of texts over ``max_length`` tokens (0: no limit), what ``long_texts`` keeps.
 
+    A pair has the columns that ``task.pair`` wants (`wenmo.tasks.pairs.encode_texts`).
+
     A store of many characters goes to the file ``place``, where one is named, and is mapped into memory.
     """
     labels = label_ids(rows, task)
+    for row in rows:
+        refuse_other_kind(text_of(row), task.pair, row.source)
     reading = LongTexts(max_length, long_texts)
-    ids = (reading.cut(text_ids) for text_ids in _encoded(rows, tokenizer))
-    if place is None or sum(len(row.text) for row in rows) < _CHARACTERS_IN_MEMORY:
-        return TokenStore.from_rows(input_ids=list(ids), labels=labels)
+    windows = (rows[start : start + _ENCODED_AT_ONCE] for start in range(0, len(rows), _ENCODED_AT_ONCE))
+    ids = (encode_texts([text_of(row) for row in part], tokenizer, task.pair, reading).columns for part in windows)
+    names = COLUMNS[task.pair]
+    if place is None or sum(len(text) for text in single_texts(rows)) < _CHARACTERS_IN_MEMORY:
+        parts = list(ids)
+        columns = {name: list(chain.from_iterable(part[name] for part in parts)) for name in names}
+        return TokenStore.from_rows(**columns, labels=labels)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with TokenStoreWriter(place, {"input_ids": np.int32, "labels": np.int32}) as writer:
-        for text_ids, text_labels in zip(ids, labels, strict=True):
-            writer.append({"input_ids": text_ids, "labels": text_labels})
+    with TokenStoreWriter(place, dict.fromkeys((*names, "labels"), np.int32)) as writer:
+        encoded = chain.from_iterable(zip(*(part[name] for name in names), strict=True) for part in ids)
+        for row_ids, row_labels in zip(encoded, labels, strict=True):
+            writer.append({**dict(zip(names, row_ids, strict=True)), "labels": row_labels})
     return TokenStore.open(place)
 
 
 def count_cut(store: TokenStore, max_length: int) -> int:
     """Texts that fill the limit; those were cut, or just fit."""
-    return int((store["input_ids"].lengths >= max_length).sum()) if max_length else 0
-
-
-def _encoded(rows: Sequence[Row], tokenizer: Tokenizer) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), _ENCODED_AT_ONCE):
-        yield from tokenizer.encode_batch([row.text for row in rows[start : start + _ENCODED_AT_ONCE]])
+    if not max_length:
+        return 0
+    lengths = [store[name].lengths for name in (FIRST, SECOND) if name in store.columns]
+    return int((np.max(lengths, axis=0) >= max_length).sum())
 
 
 def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
@@ -132,12 +142,6 @@ def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
         encoding=data.encoding or None,
     )
     notes += found.notes
-    pair = next((row for row in found.rows if row.text_b is not None), None)
-    if pair is not None:
-        raise InputError(
-            f"{pair.source}: the rows are pairs of texts, and the models here read one; "
-            "join the two in one column, or name one of them with --text-column"
-        )
     if found.dropped:
         first = found.dropped[0]
         notes.append(f"{source}: {len(found.dropped)} rows were left out; the first is {first.source}: {first.reason}")

@@ -26,6 +26,11 @@ def refuse_what_cannot_apply(recipe: Recipe) -> None:
             "task.class_weights=balanced and training.sampling=balanced each make all labels count the same; together "
             "the rare ones would count most. Set one of them"
         )
+    if recipe.task.pair == "joined" and recipe.data.max_length and recipe.data.long_texts != "head":
+        raise InputError(
+            f"data.long_texts={recipe.data.long_texts}: of texts that are joined the longer one gives way at its end; "
+            "leave it out, or read them with task.pair=siamese"
+        )
     if recipe.model.fitting != "convex":
         return
     for field, why in _OF_THE_LOOP.items():

@@ -5,22 +5,25 @@ The solver sees the very values that the model computes for each n-gram, so that
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wenmo.data.batching import BatchOrder, store_batch
+from wenmo.data.batching import FIRST, SECOND, BatchOrder, row_places, second_batch, store_batch
 from wenmo.data.store import TokenStore
-from wenmo.models.linear import Linear, LinearConfig
+from wenmo.models.linear import COMPARED, Linear, LinearConfig
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.losses import text_weights
+from wenmo.tasks.pairs import one_above_the_other
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_REGULARIZATIONS = {"logistic": (1.0, 3.0, 10.0, 30.0), "naive-bayes-svm": (0.01, 0.03, 0.1, 0.3, 1.0)}
+_OF_TEXTS = {"logistic": (1.0, 3.0, 10.0, 30.0), "naive-bayes-svm": (0.01, 0.03, 0.1, 0.3, 1.0)}
+_OF_PAIRS = {"logistic": (0.3, 1.0, 3.0, 10.0), "naive-bayes-svm": (0.001, 0.003, 0.01, 0.03, 0.1)}
+"""Regularizations to choose from; an n-gram has more weights where two texts are compared."""
 _SMOOTHING = 1.0
 """Wang and Manning's alpha."""
 _ROWS_FOR_CHOOSING = 10_000
@@ -29,12 +32,15 @@ _LOGISTIC_TOLERANCE, _SVM_TOLERANCE = 1e-3, 1e-2
 _NEVER = -30.0
 """The score of a label that stands on no text that was fitted on."""
 
+_Comparison = Literal["auto", "symmetric", "directed"]
+
 
 def fit_linear(task: Classification, train: TokenStore, dev: TokenStore | None) -> dict[str, float]:
     """Find the weights of a linear model and put them into the task.
 
-    Where the configuration leaves ``regularization`` open, it is the one with the best score on dev, or on every fifth
-    row of train where there is no dev; of a large train, 10,000 rows are enough to find it.
+    Where the configuration leaves ``regularization`` open, or of pairs ``comparison``, it is the one with the best
+    score on dev, or on every fifth row of train where there is no dev; of a large train, 10,000 rows are enough to
+    find it.
 
     With ``class_weights="balanced"`` each text counts in every fit as often as its weight says. Document frequencies
     and the ratios of naive Bayes, which compare shares within each side, are those of the texts as they are.
@@ -47,9 +53,10 @@ def fit_linear(task: Classification, train: TokenStore, dev: TokenStore | None) 
     gold, weights_of_texts = _hot(task, train), _weights(task, train)
     _set_idf(model, train)
     matrix = _matrix(model, train)
-    solve = _SOLVERS[model.config.solver]
-    found: dict[str, float] = {"regularization": model.config.regularization}
-    if not model.config.regularization:
+    config, several = model.config, task.config.multi_label
+    candidates = [(strength, way) for way in _ways(config) for strength in _strengths(config)]
+    (strength, way), found = candidates[0], {}
+    if len(candidates) > 1:
         if dev is None:
             held = np.arange(len(train)) % 5 == 0
             fit_on = (matrix[~held], gold[~held], weights_of_texts[~held])
@@ -59,23 +66,55 @@ def fit_linear(task: Classification, train: TokenStore, dev: TokenStore | None) 
         every = -(-len(fit_on[1]) // _ROWS_FOR_CHOOSING)
         fit_on = (fit_on[0][::every], fit_on[1][::every], fit_on[2][::every])
         scores = {}
-        for strength in _REGULARIZATIONS[model.config.solver]:
-            weights, bias = solve(*fit_on, strength, model.config, task.config.multi_label)
+        for candidate in candidates:
+            weights, bias = _solve(*fit_on, *candidate, config, several)
             logits = torch.from_numpy(look_at[0] @ weights + bias).float()
-            right = look_at[1] if task.config.multi_label else look_at[1].argmax(axis=1)
-            scores[strength] = task.score(right, task.probabilities(logits).numpy())
-        best = max(scores, key=lambda strength: (scores[strength], -strength))
-        found = {"regularization": best, "score": scores[best]}
-    weights, bias = solve(
-        matrix, gold, weights_of_texts, found["regularization"], model.config, task.config.multi_label
-    )
+            right = look_at[1] if several else look_at[1].argmax(axis=1)
+            scores[candidate] = task.score(right, task.probabilities(logits).numpy())
+        # Of equals the first: symmetric, and the smaller strength.
+        strength, way = max(candidates, key=scores.__getitem__)
+        found = {"score": scores[strength, way]}
+    weights, bias = _solve(matrix, gold, weights_of_texts, strength, way, config, several)
     with torch.no_grad():
         model.weights.weight.copy_(torch.from_numpy(weights))
         task.classifier.weight.copy_(torch.eye(len(task.config.labels)))
         task.classifier.bias.copy_(torch.from_numpy(np.asarray(bias)))
-    task.extractor_config = model.config = replace(model.config, regularization=found["regularization"])
+    task.extractor_config = model.config = replace(config, regularization=strength, comparison=way)
     task.eval()
-    return found
+    return {"regularization": strength, **found}
+
+
+def _strengths(config: LinearConfig) -> tuple[float, ...]:
+    if config.regularization:
+        return (config.regularization,)
+    return (_OF_PAIRS if config.compares else _OF_TEXTS)[config.solver]
+
+
+def _ways(config: LinearConfig) -> tuple[_Comparison, ...]:
+    """Ways to compare two texts; for single texts there is nothing to choose."""
+    return ("symmetric", "directed") if config.compares and config.comparison == "auto" else (config.comparison,)
+
+
+def _solve(
+    matrix: "csr_matrix",
+    gold: NDArray[np.bool_],
+    weights_of_texts: NDArray[np.float64],
+    strength: float,
+    way: _Comparison,
+    config: LinearConfig,
+    multi_label: bool,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights for each column of the matrix; where the order of two texts shall not matter, both sides share theirs."""
+    solve = _SOLVERS[config.solver]
+    if not config.compares or way == "directed":
+        return solve(matrix, gold, weights_of_texts, strength, config, multi_label)
+    from scipy.sparse import hstack
+
+    shared, first, second = (matrix[:, i * config.vocab_size : (i + 1) * config.vocab_size] for i in range(COMPARED))
+    tied = hstack([shared, first + second]).tocsr()
+    weights, bias = solve(tied, gold, weights_of_texts, strength, config, multi_label)
+    of_shared, of_alone = np.split(weights, 2)
+    return np.concatenate([of_shared, of_alone, of_alone]), bias
 
 
 def _hot(task: Classification, store: TokenStore) -> NDArray[np.bool_]:
@@ -96,26 +135,32 @@ def _set_idf(model: Linear, store: TokenStore) -> None:
     if not model.config.use_idf:
         return
     texts_with = np.zeros(model.config.vocab_size, np.int64)
-    for row in range(len(store)):
-        texts_with[np.unique(store["input_ids"][row])] += 1
-    model.idf.copy_(torch.from_numpy(np.log((1 + len(store)) / (1 + texts_with)) + 1))
+    columns = [store[name] for name in (FIRST, SECOND) if name in store.columns]
+    for column in columns:
+        for row in range(len(column)):
+            texts_with[np.unique(column[row])] += 1
+    num_texts = len(store) * len(columns)
+    model.idf.copy_(torch.from_numpy(np.log((1 + num_texts) / (1 + texts_with)) + 1))
 
 
 @torch.no_grad()
 def _matrix(model: Linear, store: TokenStore) -> "csr_matrix":
-    """``(rows, vocab_size)``: the value of each n-gram in each text."""
+    """``(rows, vocab_size)``: the value of each n-gram in each text; of pairs ``(rows, 3 * vocab_size)``."""
     from scipy.sparse import csr_matrix
 
     rows, columns, values = [], [], []
-    for chosen in BatchOrder(batch_tokens=1 << 18, bucket=1 << 20, shuffle=False).epoch(store["input_ids"].lengths, 0):
-        batch = store_batch(store, chosen)
+    for chosen in BatchOrder(batch_tokens=1 << 18, bucket=1 << 20, shuffle=False).epoch(row_places(store.columns), 0):
+        batch, second = store_batch(store, chosen), second_batch(store, chosen)
         assert batch.input_ids is not None
-        value = model.values(batch.input_ids, batch.attention_mask)
+        if second is None:
+            ids, value = batch.input_ids, model.values(batch.input_ids, batch.attention_mask)
+        else:
+            ids, value = model.compared(one_above_the_other(batch, second))
         where, place = torch.nonzero(value, as_tuple=True)
         rows.append(chosen[where.numpy()])
-        columns.append(batch.input_ids[where, place].numpy())
+        columns.append(ids[where, place].numpy())
         values.append(value[where, place].numpy())
-    shape = (len(store), model.config.vocab_size)
+    shape = (len(store), model.weights.num_embeddings)
     cells = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     return csr_matrix(cells, shape=shape, dtype=np.float64)
 

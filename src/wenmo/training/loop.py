@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wenmo.data.batching import BatchOrder, Rows, store_batch
+from wenmo.data.batching import BatchOrder, Rows, row_places, second_batch, store_batch
 from wenmo.data.sampling import rows_of_classes
 from wenmo.data.store import TokenStore
 from wenmo.errors import JobError
@@ -63,7 +64,7 @@ class Loop:
         self.world = world or World()
         self._task: Task = task  # type: ignore[assignment]
         self._train, self._dev, self._folder, self._observers = train, dev, folder, observers
-        self._lengths = train["input_ids"].lengths
+        self._lengths = row_places(train.columns)
         balanced = settings.sampling == "balanced"
         self._classes = rows_of_classes(self._task.gold(train)) if balanced else None
         self._order = BatchOrder(
@@ -279,9 +280,11 @@ def answer_store(
     answer = task.logits if logits else task.answers
     task.eval()
     answers: NDArray[np.float32] | None = None
-    for rows in _ANSWERING.epoch(store["input_ids"].lengths, 0):
+    for rows in _ANSWERING.epoch(row_places(store.columns), 0):
+        second = second_batch(store, rows)
+        batches = (store_batch(store, rows).to(device), second.to(device) if second else None)
         with _autocast(device, precision):
-            values = answer(store_batch(store, rows).to(device)).float().cpu().numpy()  # type: ignore[operator]
+            values = answer(*batches).float().cpu().numpy()  # type: ignore[operator]
         if answers is None:
             answers = np.empty((len(store), *values.shape[1:]), np.float32)
         answers[rows] = values
@@ -294,7 +297,8 @@ def _autocast(device: torch.device, precision: str) -> AbstractContextManager[An
 
 def _to_device(example: Example, device: torch.device, counts: bool) -> Example:
     labels = example.labels if counts else torch.full_like(example.labels, IGNORED_LABEL)
-    return Example(batch=example.batch.to(device), labels=labels.to(device))
+    second = example.batch_b.to(device) if example.batch_b else None
+    return replace(example, batch=example.batch.to(device), batch_b=second, labels=labels.to(device))
 
 
 @contextmanager

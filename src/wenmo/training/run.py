@@ -17,7 +17,7 @@ from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder,
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import Interval
 from wenmo.text.tokenizers import Tokenizer
-from wenmo.training.building import build_task, with_labels
+from wenmo.training.building import build_task, train_tokenizer, with_labels
 from wenmo.training.card import model_card
 from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, run_lock
 from wenmo.training.continuation import forgetting, settings_of
@@ -80,8 +80,10 @@ def train(
     seed: int | None = None,
     vectors: str | Path | None = None,
     text_column: str | None = None,
+    text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
+    hierarchy_separator: str | None = None,
     group_column: str | None = None,
     time_column: str | None = None,
     encoding: str | None = None,
@@ -106,6 +108,7 @@ def train(
         recipe: a TOML file with the settings; what stands in the call wins over it.
         overrides: ``path.to.field=value``.
         values: nested settings, like a recipe.
+        hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
         loss: ``cross_entropy`` or ``focal``.
         label_smoothing: the share of a label that is spread over all labels.
         class_weights: ``balanced``: every label counts the same, however rare it is.
@@ -125,13 +128,19 @@ def train(
             "test": _text(test),
             "vectors": _text(vectors),
             "text_column": text_column,
+            "text_b_column": text_b_column,
             "label_column": label_column,
             "label_separator": label_separator,
             "group_column": group_column,
             "time_column": time_column,
             "encoding": encoding,
         },
-        "task": {"loss": loss, "label_smoothing": label_smoothing, "class_weights": class_weights},
+        "task": {
+            "loss": loss,
+            "label_smoothing": label_smoothing,
+            "class_weights": class_weights,
+            "hierarchy_separator": hierarchy_separator,
+        },
         "training": {"seed": seed, "precision": precision, "sampling": sampling},
     }
     for name, section in (values or {}).items():
@@ -185,8 +194,7 @@ def _run(
     refuse_what_cannot_apply(recipe)
     before = load_folder(start) if start else None
     recipe = before_choosing(with_labels(recipe, corpus, before), corpus)
-    texts = (row.text for row in corpus.train)
-    tokenizer = before.tokenizer if before else Tokenizer.train(texts, recipe.data.tokenizer)
+    tokenizer = before.tokenizer if before else train_tokenizer(recipe, corpus.train)
     place = out / "stores"
     stores = {
         name: encode(

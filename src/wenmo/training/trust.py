@@ -18,6 +18,7 @@ from wenmo.errors import InputError
 from wenmo.tasks.abstention import CalibrationRows, Layout
 from wenmo.tasks.calibration import choose_rescaling, fold_into
 from wenmo.tasks.classification import Classification
+from wenmo.tasks.pairs import COLUMNS, unknown_shares
 from wenmo.tasks.reliability import expected_calibration_error, outcomes, reliability
 from wenmo.tasks.thresholds import choose_thresholds
 from wenmo.training.corpus import Corpus
@@ -88,7 +89,7 @@ def calibrate(task: Classification, store: TokenStore, device: torch.device) -> 
     logits = answer_store(task.to(device), store, device, "float32", logits=True)
     before = task.probabilities(torch.from_numpy(logits)).numpy()
     rescaling = choose_rescaling(logits, gold, task.config.multi_label)
-    fold_into(task.classifier, rescaling)
+    fold_into(task.classifier, rescaling, None if task.paths is None else task.hierarchy)
     after = answer_store(task, store, device, "float32")
     errors = (_error(gold, each, task.config.multi_label) for each in (before, after))
     return {"rows": len(store), **rescaling.to_dict(), **dict(zip(("ece_before", "ece_after"), errors, strict=True))}
@@ -118,9 +119,8 @@ def question(
     """What the finished model says to the rows that promises rest on; dev lays out the order of the tests."""
     layout = Layout.of(*_confidence_and_right(task, dev, device)[:2])
     confidence, right, labels = _confidence_and_right(task, kept, device)
-    unknown = np.array(
-        [np.mean(ids == unk_token_id) if len(ids) else 1.0 for ids in kept["input_ids"].take(range(len(kept)))]
-    )
+    columns = {name: kept[name].take(range(len(kept))) for name in COLUMNS[task.config.pair]}
+    unknown = unknown_shares(columns, unk_token_id)
     return CalibrationRows.of(confidence, right, layout, labels, unknown)
 
 

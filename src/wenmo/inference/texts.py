@@ -1,0 +1,133 @@
+"""Texts and pairs on their way through a model: as many at a time as shall be in memory, then ids, then vectors."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wenmo.data.batching import FIRST, SECOND, TYPES, row_places, second_batch, store_batch
+from wenmo.data.rows import Row, Text
+from wenmo.data.store import TokenStore
+from wenmo.errors import InputError
+from wenmo.features import TokenBatch
+from wenmo.inference.engines import PADDED_BATCHES, Engine, Precision, TokenIds, in_order, run_in_batches
+from wenmo.inference.long_texts import vectors_of_windows
+from wenmo.models.pooling import Pooling, pool
+from wenmo.tasks.classification import Classification
+from wenmo.tasks.pairs import Pair, pair_vector, refuse_other_kind, text_of
+from wenmo.text.tokenizers import Tokenizer
+
+Columns = Mapping[str, list[TokenIds]]
+
+_WINDOW_TEXTS = 8192
+_WINDOW_CHARACTERS = 8_000_000
+"""Texts in hand at a time: among them those of one length are found, and no more of them are in memory."""
+
+
+def listed(texts: Text | Iterable[Text], pair: Pair) -> Iterable[Text]:
+    """One text as a list of one; where a model reads pairs, a tuple of two strings is one pair."""
+    if isinstance(texts, str):
+        return [texts]
+    if pair != "none" and isinstance(texts, tuple) and len(texts) == 2:
+        first, second = texts
+        if isinstance(first, str) and isinstance(second, str):
+            return [(first, second)]
+    return texts
+
+
+def windows(texts: Iterable[Text], pair: Pair, read_before: int = 0) -> Iterator[list[Text]]:
+    """Some thousand texts at a time.
+
+    Raises:
+        InputError: an item is not what the model reads; its number, counted from ``read_before``, is in the message.
+    """
+    window: list[Text] = []
+    num_characters = 0
+    for number, text in enumerate(texts, read_before + 1):
+        refuse_other_kind(text, pair, f"text {number:,}")
+        window.append(text)
+        num_characters += sum(map(len, (text,) if isinstance(text, str) else text))
+        if len(window) >= _WINDOW_TEXTS or num_characters >= _WINDOW_CHARACTERS:
+            yield window
+            window, num_characters = [], 0
+    if window:
+        yield window
+
+
+def checked_texts(rows: Iterable[Row], pair: Pair) -> Iterator[Text]:
+    """The texts of rows; one of another kind than the model reads is an error that names its place."""
+    for row in rows:
+        refuse_other_kind(text_of(row), pair, row.source)
+        yield text_of(row)
+
+
+def without_known(columns: Columns, tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Which rows have a text that holds nothing but unknown tokens."""
+    special = [tokenizer.unk_token_id] + ([tokenizer.sep_token_id] if tokenizer.sep_token_id is not None else [])
+    if TYPES in columns:
+        halves = [
+            [ids[types == which] for ids, types in zip(columns[FIRST], columns[TYPES], strict=True)] for which in (0, 1)
+        ]
+    else:
+        halves = [column for name, column in columns.items() if name in (FIRST, SECOND)]
+    unknown = np.zeros(len(columns[FIRST]), np.bool_)
+    for rows in halves:
+        ends = np.cumsum([0, *map(len, rows)])
+        num_known = np.concatenate([[0], np.cumsum(~np.isin(np.concatenate(rows), special))])
+        unknown |= num_known[ends[1:]] == num_known[ends[:-1]]
+    return np.flatnonzero(unknown)
+
+
+def own_vectors(
+    columns: Columns, task: Classification, engine: Engine, device: torch.device, precision: Precision
+) -> Tensor:
+    """``(rows, size)``: the vector that the classifier sees, of each text or pair."""
+    # Only the model itself reads token types, or compares two texts in a way of its own.
+    if (TYPES in columns and engine.name == "torch") or (SECOND in columns and task.compares):
+        return _in_batches(columns, task.vectors, device, precision)
+    if SECOND in columns:
+        return pair_vector(*engine.pooled([*columns[FIRST], *columns[SECOND]]).chunk(2))
+    return engine.pooled(columns[FIRST])
+
+
+def pooled_vectors(
+    columns: Columns, task: Classification, how: Pooling, device: torch.device, precision: Precision
+) -> Tensor:
+    """The same, made of the vectors of the tokens.
+
+    Raises:
+        InputError: the model has none of a pair.
+    """
+    if SECOND in columns and task.compares:
+        raise InputError("this model makes one vector of both texts, and none of their tokens; leave the pooling out")
+
+    def pooled(batch: TokenBatch) -> Tensor:
+        return pool(task.extractor(batch).last_hidden_state, batch.attention_mask, how)
+
+    def computed(rows: Sequence[TokenIds]) -> Tensor:
+        return run_in_batches(rows, pooled, device, precision)
+
+    if TYPES in columns:
+        return _in_batches(columns, lambda batch, _: pooled(batch), device, precision)
+    rows = [ids for name in (FIRST, SECOND) for ids in columns.get(name, ())]
+    vectors = vectors_of_windows(rows, task.windows, computed) if task.windows else computed(rows)
+    return pair_vector(*vectors.chunk(2)) if SECOND in columns else vectors
+
+
+def _in_batches(
+    columns: Columns,
+    compute: Callable[[TokenBatch, TokenBatch | None], Tensor],
+    device: torch.device,
+    precision: Precision,
+) -> Tensor:
+    store = TokenStore.from_rows(**columns)
+    order = PADDED_BATCHES.epoch(row_places(store.columns), 0)
+    parts = []
+    with torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext():
+        for rows in order:
+            second = second_batch(store, rows)
+            parts.append(compute(store_batch(store, rows).to(device), second.to(device) if second else None))
+    return in_order(torch.cat(parts), np.concatenate(order))

@@ -1,0 +1,175 @@
+"""Pairs of texts: two texts as the ids and the vectors that a classifier sees.
+
+- ``siamese``: one encoder reads both texts, and the classifier sees ``[u, v, |u - v|, u * v]`` (Mou et al., ACL 2016,
+  https://arxiv.org/abs/1512.08422; Conneau et al., EMNLP 2017, https://arxiv.org/abs/1705.02364). Both texts of every
+  pair go through the encoder in one call: padding never reaches a result, so this is the same as two calls, and faster.
+- ``joined``: the first text, a separator and the second text are read as one text, and ``token_type_ids`` say which
+  is which (Devlin et al. 2019). A model that does not read ``token_type_ids`` ignores them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wenmo.data.batching import FIRST, SECOND, TYPES
+from wenmo.data.long_texts import LongTexts
+from wenmo.data.rows import Row, Text
+from wenmo.errors import InputError
+from wenmo.features import TokenBatch
+from wenmo.models.config import PairMode
+from wenmo.text.tokenizers import Tokenizer
+
+Pair = Literal["none", "siamese", "joined"]
+Ids = NDArray[np.int32]
+
+COLUMNS: dict[Pair, tuple[str, ...]] = {"none": (FIRST,), "siamese": (FIRST, SECOND), "joined": (FIRST, TYPES)}
+"""Of a store, behind which come the labels."""
+VECTORS_OF_A_PAIR = 4
+"""``u``, ``v``, ``|u - v|`` and ``u * v``."""
+
+
+@dataclass
+class EncodedTexts:
+    """Texts, or pairs, as the columns of a store."""
+
+    columns: dict[str, list[Ids]]
+    cut: list[int] = field(default_factory=list)
+    """Which of the texts were longer than they may be."""
+
+    def __len__(self) -> int:
+        return len(self.columns[FIRST])
+
+
+def pair_vector(first: Tensor, second: Tensor) -> Tensor:
+    """Two ``(batch, size)`` to ``[u, v, |u - v|, u * v]``, ``(batch, 4 * size)``."""
+    return torch.cat([first, second, (first - second).abs(), first * second], dim=1)
+
+
+def one_above_the_other(first: TokenBatch, second: TokenBatch) -> TokenBatch:
+    """Two batches of ids as one: first all of the one, then all of the other, ``(2 * batch, longest)``.
+
+    Raises:
+        ValueError: a batch has no ids, or they differ in their number of texts.
+    """
+    if first.input_ids is None or second.input_ids is None or len(first.input_ids) != len(second.input_ids):
+        raise ValueError("a pair is two batches of input_ids with the same number of texts")
+    length = max(first.input_ids.size(1), second.input_ids.size(1))
+    ids, masks = (
+        torch.cat([_widened(getattr(batch, name), length) for batch in (first, second)])
+        for name in ("input_ids", "attention_mask")
+    )
+    return TokenBatch(input_ids=ids, attention_mask=masks)
+
+
+def resolved_pair(asked: Pair, rows: Sequence[Row], default: PairMode) -> Pair:
+    """How pairs are read: as a person says, else as it suits the model; ``none`` where the rows are single texts.
+
+    Raises:
+        InputError: some rows are pairs and others are not, or single texts are to be read as pairs.
+    """
+    pairs = sum(row.text_b is not None for row in rows)
+    if 0 < pairs < len(rows):
+        odd = next(row for row in rows if (row.text_b is None) == (rows[0].text_b is not None))
+        raise InputError(f"{odd.source}: {_kind(odd)} among rows of the other kind; bring files of one kind")
+    if pairs:
+        return default if asked == "none" else asked
+    if asked != "none":
+        source = rows[0].source if rows else "the data"
+        raise InputError(
+            f"{source}: a single text, and task.pair={asked} reads pairs; bring the columns text_a and text_b, "
+            "or leave task.pair out"
+        )
+    return "none"
+
+
+def refuse_other_kind(text: Text, pair: Pair, where: str) -> None:
+    """Make sure that a text is what the model reads.
+
+    Raises:
+        InputError: it is a single text and the model reads pairs, or the other way round, or it is no text at all.
+    """
+    is_pair = isinstance(text, tuple | list) and len(text) == 2 and all(isinstance(each, str) for each in text)
+    if isinstance(text, str) and pair != "none":
+        raise InputError(
+            f"{where} is a single text, and this model reads pairs; bring the columns text_a and text_b, or in Python "
+            '("a", "b")'
+        )
+    if is_pair and pair == "none":
+        raise InputError(
+            f"{where} is a pair of texts where single texts are read; name the column of one with --text-column, or "
+            "train a model on pairs"
+        )
+    if not isinstance(text, str) and not is_pair:
+        raise InputError(f"{where} is {text!r:.40}, a {type(text).__name__}; texts are strings, pairs are two of them")
+
+
+def text_of(row: Row) -> Text:
+    """The text of a row, or both."""
+    return row.text if row.text_b is None else (row.text, row.text_b)
+
+
+def single_texts(rows: Sequence[Row]) -> Iterator[str]:
+    """Every text that stands in the rows: what a vocabulary is made of."""
+    for row in rows:
+        yield row.text
+        if row.text_b is not None:
+            yield row.text_b
+
+
+def encode_texts(texts: Sequence[Text], tokenizer: Tokenizer, pair: Pair, reading: LongTexts) -> EncodedTexts:
+    """Texts as ids, the longer ones read as ``reading`` says.
+
+    Of a siamese pair each text may have ``max_length`` tokens. A joined pair has that many with the separator: the
+    longer of the two gives way first, token for token from its end, as in BERT.
+    """
+    firsts = [text if isinstance(text, str) else text[0] for text in texts]
+    seconds = [text[1] for text in texts if not isinstance(text, str)]
+    first, second = (tokenizer.encode_batch(each) for each in (firsts, seconds))
+    if pair == "joined":
+        return _joined(first, second, tokenizer, reading.max_length)
+    encoded = EncodedTexts({FIRST: first} if pair == "none" else {FIRST: first, SECOND: second})
+    if reading.max_length:
+        longest = (max(map(len, ids)) for ids in zip(*encoded.columns.values(), strict=True))
+        encoded.cut = [row for row, length in enumerate(longest) if length > reading.max_length]
+        encoded.columns = {name: [reading.cut(ids) for ids in column] for name, column in encoded.columns.items()}
+    return encoded
+
+
+def unknown_shares(columns: Mapping[str, list[Ids]], unk_token_id: int) -> NDArray[np.float64]:
+    """``(rows,)``: the share of unknown tokens in a text, or in both texts of a pair; 1 where there are no tokens."""
+    rows = zip(*(columns[name] for name in (FIRST, SECOND) if name in columns), strict=True)
+    unknown = [sum(int((ids == unk_token_id).sum()) for ids in row) / (sum(map(len, row)) or 1) for row in rows]
+    empty = np.sum([list(map(len, columns[name])) for name in (FIRST, SECOND) if name in columns], axis=0) == 0
+    return np.where(empty, 1.0, unknown)
+
+
+def _joined(first: list[Ids], second: list[Ids], tokenizer: Tokenizer, max_length: int) -> EncodedTexts:
+    separator = np.array([] if tokenizer.sep_token_id is None else [tokenizer.sep_token_id], np.int32)
+    encoded = EncodedTexts({FIRST: [], TYPES: []})
+    for row, (a, b) in enumerate(zip(first, second, strict=True)):
+        room = max_length - len(separator) if max_length else len(a) + len(b)
+        if len(a) + len(b) > room:
+            encoded.cut.append(row)
+            a, b = _longest_first(a, b, room)
+        encoded.columns[FIRST].append(np.concatenate([a, separator, b]))
+        encoded.columns[TYPES].append(np.repeat(np.array([0, 1], np.int32), [len(a) + len(separator), len(b)]))
+    return encoded
+
+
+def _longest_first(a: Ids, b: Ids, room: int) -> tuple[Ids, Ids]:
+    """What is left when the longer one loses its last token until both fit; of equally long ones the second does."""
+    of_a = max(room - len(b), min(len(a), (room + 1) // 2))
+    return a[:of_a], b[: max(0, room - of_a)]
+
+
+def _widened(tensor: Tensor, length: int) -> Tensor:
+    return torch.nn.functional.pad(tensor, (0, length - tensor.size(1)))
+
+
+def _kind(row: Row) -> str:
+    return "a single text" if row.text_b is None else "a pair of texts"
