@@ -28,7 +28,7 @@ def fitted(solver: str, class_weights: str, multi_label: bool = False) -> tuple[
     rng = np.random.default_rng(0)
     rows, labels = [], []
     for i in range(300):
-        rare = i % 20 == 0
+        rare = i % 19 == 0
         rows.append([*rng.integers(2, 12, 6), *([12] if rng.random() < (0.7 if rare else 0.1) else [])])
         labels.append([0, 1] if rare and multi_label else [int(rare)])
     config = LinearConfig(vocab_size=13, num_outputs=2, solver=solver, regularization=1.0)  # type: ignore[arg-type]
@@ -46,12 +46,12 @@ def test_class_weights_find_more_of_a_rare_label(solver: str, multi_label: bool)
     for class_weights in ("none", "balanced"):
         task, store = fitted(solver, class_weights, multi_label)
         answers = answer_store(task, store, torch.device("cpu"), "float32")
-        found[class_weights] = answers[::20, 1].mean()
+        found[class_weights] = answers[::19, 1].mean()
     assert found["balanced"] > found["none"] + 0.2
 
 
 def test_a_weighted_fit_is_that_of_repeated_texts() -> None:
-    """Logistic regression with weights 2 and 1 has the optimum of one in which the texts of weight 2 stand twice."""
+    """Logistic regression with weights 71 to 4 has the optimum of one on so many copies of each text."""
     from sklearn.linear_model import LogisticRegression
 
     task, store = fitted("logistic", "balanced")
@@ -61,8 +61,9 @@ def test_a_weighted_fit_is_that_of_repeated_texts() -> None:
         counts = np.bincount(ids, minlength=13).astype(float)
         value = np.where(counts > 0, np.log(np.maximum(counts, 1)) + 1, 0) * task.extractor.idf.numpy()  # type: ignore[union-attr, operator]
         matrix[row] = value / np.linalg.norm(value)
-    weights = np.where(gold == 1, 300 / (2 * 15), 300 / (2 * 285))
-    repeated = np.repeat(np.arange(300), np.rint(weights * 19).astype(int))  # 190 times and 10 times
-    theirs = LogisticRegression(C=1 / 19, solver="liblinear", tol=1e-6).fit(matrix[repeated], gold[repeated])
+    # 16 rare and 284 other texts weigh 300 / (2 * 16) and 300 / (2 * 284): 71 to 4.
+    repeated = np.repeat(np.arange(300), np.where(gold == 1, 71, 4))
+    theirs = LogisticRegression(C=300 / (2 * 16) / 71, solver="liblinear", tol=1e-6)
+    theirs.fit(matrix[repeated], gold[repeated])
     answers = answer_store(task, store, torch.device("cpu"), "float32")[:, 1]
     np.testing.assert_allclose(answers, theirs.predict_proba(matrix)[:, 1], atol=5e-3)
