@@ -91,3 +91,21 @@ def test_the_norm_of_sparse_gradients_counts_a_row_once() -> None:
     table = nn.Embedding(5, 1, sparse=True)
     table(torch.tensor([2, 2, 3])).sum().backward()
     assert scale_and_clip(gradients_of(table), 1.0, TrainingSettings()) == pytest.approx(math.sqrt(2**2 + 1))
+
+
+def test_a_table_that_is_an_output_layer_too_is_no_table_of_rows() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.others, self.out = nn.Embedding(6, 3), nn.Embedding(6, 3), nn.Linear(3, 6, bias=False)
+            self.out.weight = self.words.weight
+
+    task = Tied()
+    optimizers = build_optimizers(task, TrainingSettings(learning_rate=0.1), lazy_rows=True)
+    assert task.others.sparse and not task.words.sparse
+    ids = torch.tensor([1, 2])
+    before = task.words.weight.detach().clone()
+    task.out(task.words(ids) + task.others(ids)).logsumexp(dim=1).sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    assert bool((task.words.weight != before).all(dim=1).all())  # every row is an output

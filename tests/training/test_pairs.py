@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.parts import check
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
@@ -84,7 +85,7 @@ def test_a_pair_is_cut_if_either_text_is(tmp_path: Path) -> None:
     tokenizer = Tokenizer.train(["a b c"], TokenizerConfig(segmenter="whitespace"))
     task = ClassificationConfig(labels=("x", "y"), pair="siamese")
     rows = [Row("a", "x", "a b c"), Row("a b c", "y", "a"), Row("a", "x", "b")]
-    assert count_cut(encode(rows, tokenizer, task, 3), 3) == 2
+    assert count_cut(encode(rows, tokenizer, task, LongTexts(3)), LongTexts(3)) == 2
 
 
 def test_dev_of_another_kind_than_train_is_an_error_with_its_place(pairs: Path, tmp_path: Path) -> None:

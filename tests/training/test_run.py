@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.folder import load_folder, weights_digest
@@ -59,7 +60,7 @@ def test_every_baseline_learns_and_comes_back_from_its_folder(name: str, reviews
     assert result.dev["accuracy"]["value"] > 0.9
     folder = load_folder(tmp_path / name)
     dev = read_corpus(DataSettings(train=str(reviews))).dev
-    store = encode(dev, folder.tokenizer, folder.task.config, 0)
+    store = encode(dev, folder.tokenizer, folder.task.config, LongTexts())
     answers = answer_store(folder.task, store, torch.device("cpu"), "float32")
     right = folder.task.is_right(folder.task.gold(store), answers).mean()
     assert right == pytest.approx(result.dev["accuracy"]["value"])
@@ -304,7 +305,7 @@ def test_rare_labels_are_found_when_they_are_asked_for(
         rows = [
             row for row in read_corpus(DataSettings(train=str(unbalanced), dev_share=0)).train if row.label == "rare"
         ]
-        store = encode(rows, folder.tokenizer, folder.task.config, 0)
+        store = encode(rows, folder.tokenizer, folder.task.config, LongTexts())
         return float(answer_store(folder.task, store, torch.device("cpu"), "float32")[:, 1].mean())
 
     if name == "tfidf" and "sampling" in treatment:

@@ -86,7 +86,7 @@ def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
     recipe = with_labels(recipe, corpus, None)
     tokenizer = train_tokenizer(recipe, corpus.train)
     recipe, task, _ = build_task(recipe, rows, tokenizer, None)
-    store = encode(rows, tokenizer, recipe.task, recipe.data.max_length, long_texts=recipe.data.long_texts)
+    store = encode(rows, tokenizer, recipe.task, recipe.data.reading)
     with TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         settings = recipe.training.model_copy(update={"max_steps": 1, "patience": 0, "max_seconds": 0.0})
         loop = Loop(

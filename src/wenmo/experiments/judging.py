@@ -42,7 +42,7 @@ def judge(place: Path, rows: Sequence[Row]) -> Judged:
     """Ask the model of a folder."""
     folder = load_folder(place)
     data = DataSettings.model_validate(folder.recipe["data"])
-    store = encode(rows, folder.tokenizer, folder.task.config, data.max_length, long_texts=data.long_texts)
+    store = encode(rows, folder.tokenizer, folder.task.config, data.reading)
     answers = answer_store(folder.task, store, torch.device("cpu"), "float32")
     return Judged(folder.task, folder.task.gold(store), answers)
 
@@ -65,16 +65,14 @@ def write_down_test(place: Path, metrics: Mapping[str, Any], corpus: Corpus) -> 
     folder = load_folder(place)
     recipe = Recipe.from_dict(folder.recipe)
     told = {**folder.metrics, "test": dict(metrics)}
-    store = encode(
-        corpus.train, folder.tokenizer, folder.task.config, recipe.data.max_length, long_texts=recipe.data.long_texts
-    )
+    store = encode(corpus.train, folder.tokenizer, folder.task.config, recipe.data.reading)
     card = model_card(
         recipe,
         corpus,
         parameters=told["parameters"],
         metrics=told,
         vocabulary=f"{folder.tokenizer.vocab_size:,} tokens by the segmenter `{folder.tokenizer.config.segmenter}`",
-        num_cut=count_cut(store, recipe.data.max_length),
+        num_cut=count_cut(store, recipe.data.reading),
     )
     write_json(place / METRICS, told)
     write_text(place / CARD, card)

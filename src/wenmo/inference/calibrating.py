@@ -73,9 +73,7 @@ def calibrate(
     task = folder.task
     task.config = recipe.task
     dev, kept = (
-        encode(rows, folder.tokenizer, task.config, recipe.data.max_length, long_texts=recipe.data.long_texts)
-        if rows
-        else None
+        encode(rows, folder.tokenizer, task.config, recipe.data.reading) if rows else None
         for rows in (corpus.dev, corpus.calibration)
     )
     trust = settle(task, dev, kept, folder.tokenizer.unk_token_id, choose_device(device))

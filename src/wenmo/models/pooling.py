@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from wenmo.models.attention import masked_softmax
+
 Pooling = Literal["mean", "max", "first", "last"]
 
 
@@ -48,9 +50,8 @@ class AttentionPooling(nn.Module):
 
         Padding has weight 0; a text without tokens gives zeros.
         """
-        mask = attention_mask.bool()
         scores = self.query(torch.tanh(self.projection(last_hidden_state))).squeeze(-1)
         scores = scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
-        weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=1) * mask
+        weights = masked_softmax(scores, attention_mask.bool())
         pooled = (weights.to(last_hidden_state.dtype).unsqueeze(1) @ last_hidden_state).squeeze(1)
         return pooled, weights

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wenmo.data.long_texts import LongTexts
 from wenmo.folder import wenmo_version
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe
@@ -60,8 +59,7 @@ def model_card(
         f"- It answers every {noun} with one of its labels, also a {noun} of another kind, language or time than "
         "it was trained on.",
         "- Words that were not in the training data are unknown to it.",
-        f"- Longer texts are {LongTexts(recipe.data.max_length, recipe.data.long_texts).participle}; "
-        f"{num_cut} of the training texts reached that length."
+        f"- Longer texts are {recipe.data.reading.participle}; {num_cut} of the training texts reached that length."
         if recipe.data.max_length
         else "- Texts are read to their end.",
         f"- {_probabilities(metrics)}",

@@ -51,7 +51,7 @@ def forgetting(before: ModelFolder, task: Classification, tokenizer: Tokenizer) 
     old_dev = corpus.dev
     values = {}
     for name, model in (("before", before.task), ("after", task)):
-        store = encode(old_dev, tokenizer, model.config, data.max_length, long_texts=data.long_texts)
+        store = encode(old_dev, tokenizer, model.config, data.reading)
         answers = answer_store(model, store, torch.device("cpu"), "float32")
         values[name] = model.measure(model.gold(store), answers)
     return {"rows": len(old_dev), "before": values["before"], "after": values["after"]}

@@ -12,7 +12,7 @@ import numpy as np
 
 from wenmo.data.batching import FIRST, SECOND
 from wenmo.data.check import look_like_measurements
-from wenmo.data.long_texts import LongTexts, Reading
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.data.splits import split_rows
@@ -92,12 +92,10 @@ def encode(
     rows: Sequence[Row],
     tokenizer: Tokenizer,
     task: ClassificationConfig,
-    max_length: int,
+    reading: LongTexts,
     place: Path | None = None,
-    *,
-    long_texts: Reading = "head",
 ) -> TokenStore:
-    """Rows as ids of tokens and labels; of texts over ``max_length`` tokens (0: no limit), what ``long_texts`` keeps.
+    """Rows as ids of tokens and labels; of long texts, what ``reading`` keeps.
 
     A pair has the columns that ``task.pair`` wants (`wenmo.tasks.pairs.encode_texts`).
 
@@ -106,7 +104,6 @@ def encode(
     labels = label_ids(rows, task)
     for row in rows:
         refuse_other_kind(text_of(row), task.pair, row.source)
-    reading = LongTexts(max_length, long_texts)
     windows = (rows[start : start + _ENCODED_AT_ONCE] for start in range(0, len(rows), _ENCODED_AT_ONCE))
     ids = (encode_texts([text_of(row) for row in part], tokenizer, task.pair, reading).columns for part in windows)
     names = COLUMNS[task.pair]
@@ -122,12 +119,12 @@ def encode(
     return TokenStore.open(place)
 
 
-def count_cut(store: TokenStore, max_length: int) -> int:
+def count_cut(store: TokenStore, reading: LongTexts) -> int:
     """Texts that fill the limit; those were cut, or just fit."""
-    if not max_length:
+    if not reading.max_length:
         return 0
     lengths = [store[name].lengths for name in (FIRST, SECOND) if name in store.columns]
-    return int((np.max(lengths, axis=0) >= max_length).sum())
+    return int((np.max(lengths, axis=0) >= reading.max_length).sum())
 
 
 def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:

@@ -5,6 +5,7 @@ is by far the largest part of a small model, and a batch touches a few hundredth
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import torch
@@ -106,7 +107,7 @@ def _sgd_rows(
 
 def build_optimizers(task: nn.Module, settings: TrainingSettings, lazy_rows: bool) -> list[torch.optim.Optimizer]:
     """One optimizer for the tables of vectors whose rows are updated lazily, one for everything else."""
-    tables = [m for m in task.modules() if isinstance(m, nn.Embedding) and m.weight.requires_grad] if lazy_rows else []
+    tables = _tables(task) if lazy_rows else []
     for table in tables:
         table.sparse = True
     rows = [parameter for table in tables for parameter in table.parameters()]
@@ -114,6 +115,14 @@ def build_optimizers(task: nn.Module, settings: TrainingSettings, lazy_rows: boo
     dense = [p for p in task.parameters() if p.requires_grad and id(p) not in held]
     optimizers: list[torch.optim.Optimizer] = [_dense(dense, settings)] if dense else []
     return [*optimizers, RowOptimizer(rows, settings)] if rows else optimizers
+
+
+def _tables(task: nn.Module) -> list[nn.Embedding]:
+    """The tables of vectors that nothing else shares: one that also is an output layer has a gradient in every row."""
+    uses = Counter(id(p) for module in task.modules() for p in module.parameters(recurse=False))
+    return [
+        m for m in task.modules() if isinstance(m, nn.Embedding) and m.weight.requires_grad and uses[id(m.weight)] == 1
+    ]
 
 
 def _dense(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:

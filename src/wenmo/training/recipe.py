@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from wenmo.data.long_texts import Reading
+from wenmo.data.long_texts import LongTexts, Reading
 from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import Preset, config_class, preset
@@ -35,7 +35,7 @@ _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-_SUITS_ONE_MODEL = ("tokenizer", "max_length", "bucket")
+_SUITS_ONE_MODEL = ("tokenizer", "max_length", "long_texts", "window_overlap", "bucket")
 """Fields of the data that a model's preset, or a recipe about a model, sets for this model."""
 _OF_ANY_TRAINING = ("seed", "deterministic", "precision", "tensorboard", "max_seconds")
 """Fields of the training that say nothing about a model."""
@@ -108,6 +108,11 @@ class DataSettings(_Settings):
     """Share of a window that the next one repeats."""
     bucket: _Count = 50
     """Batches among which texts are sorted by length; 0: not at all."""
+
+    @property
+    def reading(self) -> LongTexts:
+        """How texts over ``max_length`` are read."""
+        return LongTexts(self.max_length, self.long_texts)
 
 
 class TrainingSettings(_Settings):

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from wenmo.data.long_texts import LongTexts
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError, JobError
 from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, write_text
@@ -197,14 +196,7 @@ def _run(
     tokenizer = before.tokenizer if before else train_tokenizer(recipe, corpus.train)
     place = out / "stores"
     stores = {
-        name: encode(
-            rows,
-            tokenizer,
-            recipe.task,
-            recipe.data.max_length,
-            place / f"{name}-{world.rank}.arrow",
-            long_texts=recipe.data.long_texts,
-        )
+        name: encode(rows, tokenizer, recipe.task, recipe.data.reading, place / f"{name}-{world.rank}.arrow")
         for name in ("train", "dev", "test", "calibration")
         if (rows := getattr(corpus, name))
     }
@@ -238,10 +230,9 @@ def _run(
     seconds = earlier + time.monotonic() - begun
     measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}
     notes = [*corpus.notes, *trust.notes, *([coverage.as_sentence()] if coverage else [])]
-    if num_cut := count_cut(stores["train"], recipe.data.max_length):
+    if num_cut := count_cut(stores["train"], recipe.data.reading):
         subject = "text is" if num_cut == 1 else "texts are"
-        reading = LongTexts(recipe.data.max_length, recipe.data.long_texts)
-        notes.append(f"{num_cut:,} training {subject} {reading.participle} (data.max_length)")
+        notes.append(f"{num_cut:,} training {subject} {recipe.data.reading.participle} (data.max_length)")
     result = TrainingResult(
         model=out,
         task=recipe.task.task,
@@ -320,7 +311,7 @@ def _save(
     trust: Trust,
 ) -> None:
     metrics = result.to_dict() | {"data_sha256": corpus.digest()}
-    num_cut = count_cut(train_store, recipe.data.max_length)
+    num_cut = count_cut(train_store, recipe.data.reading)
     vocabulary = f"{tokenizer.vocab_size:,} tokens by the segmenter `{tokenizer.config.segmenter}`"
     card = model_card(
         recipe,
