@@ -66,7 +66,11 @@ def test_the_extractor_is_embeddings_then_layers(
     batch = batch_of([[5, 6, 7]])
     features = model(batch, output_hidden_states=True, output_attentions=True)
     words = model.embeddings.words(batch.input_ids) * 8**0.5
-    close(features.hidden_states[0], words + sinusoids(torch.arange(3), 8, torch.float64))
+    placed = words + sinusoids(torch.arange(3), 8, torch.float64)
+    segments = model.embeddings.segments.weight
+    close(features.hidden_states[0], placed + segments[0])
+    second = replace(batch, token_type_ids=torch.tensor([[0, 1, 1]]))
+    close(model(second, output_hidden_states=True).hidden_states[0], placed + segments[[0, 1, 1]])
     expected = features.hidden_states[0]
     for layer in model.encoder.layers:
         expected = layer(expected).hidden_states

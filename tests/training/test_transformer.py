@@ -49,6 +49,22 @@ def test_it_learns_which_word_decides_and_answers_from_its_folder(reviews: Path,
         np.testing.assert_allclose(model.embed(text)[0], vector, rtol=0, atol=1e-5)
 
 
+def test_it_reads_pairs_as_one_text_and_knows_which_is_which(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["label\ttext_a\ttext_b"]
+    for i in range(240):  # the label is told by where the word "yes" stands
+        words = [" ".join(rng.choice(["a", "b", "c", "d"], 3)) for _ in range(2)]
+        words[i % 2] += " yes"
+        lines.append(f"{('first', 'second')[i % 2]}\t{words[0]}\t{words[1]}")
+    (tmp_path / "pairs.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = train(tmp_path / "pairs.tsv", model="transformer", out=tmp_path / "m", overrides=SMALL)
+    assert result.dev["accuracy"]["value"] > 0.9
+    folder = load_folder(tmp_path / "m")
+    assert folder.task.config.pair == "joined" and folder.task.extractor.embeddings.segments is not None
+    answers = load(tmp_path / "m").predict([("a b c yes", "d a b"), ("a b c", "d a b yes")])
+    assert [answer.label for answer in answers] == ["first", "second"]
+
+
 def test_a_killed_run_ends_with_the_very_weights_of_one_that_was_not(reviews: Path, tmp_path: Path) -> None:
     overrides = [*SMALL, "training.max_epochs=2", "training.save_steps=5", "model.attention_probs_dropout_prob=0.1"]
     recipe = Recipe.build(model="transformer", values={"data": {"train": str(reviews)}}, overrides=overrides)

@@ -183,7 +183,7 @@ class TokenEmbeddings(nn.Module):
         states = words * self.scale + self._positions(position_ids, words.dtype)
         for table, ids in ((self.segments, token_type_ids), (self.tasks, task_type_ids)):
             if table is not None:
-                states = states + (table.weight[0] if ids is None else table(ids))
+                states = states + table(torch.zeros_like(position_ids) if ids is None else ids)
         note("with the positions", states, "batch", "length", "hidden_size")
         states = states if self.norm is None else self.norm(states)
         embedded: Tensor = self.dropout(states)

@@ -8,14 +8,14 @@ that of the authors' code, https://github.com/tensorflow/tensor2tensor.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wenmo.features import Features, TokenBatch
-from wenmo.models.config import ModelConfig
+from wenmo.models.config import ModelConfig, PairMode
 from wenmo.models.embeddings import PADDING_ID, Channels, PositionEmbeddings, TokenEmbeddings
 from wenmo.models.pooling import pool
 from wenmo.models.tracing import note
@@ -72,6 +72,8 @@ class StackConfig(ModelConfig):
 class TransformerConfig(StackConfig):
     """Sizes of an encoder. The defaults are ours, for some thousands of labelled texts."""
 
+    pair: ClassVar[PairMode] = "joined"
+
     model_type: Literal["transformer"] = "transformer"
     vocab_size: int = 0
     """0: taken from the tokenizer when the model is built."""
@@ -87,6 +89,8 @@ class TransformerConfig(StackConfig):
     """Heads of a layer, which share hidden_size equally."""
     intermediate_size: int = 512
     """Width inside the feed-forward networks."""
+    type_vocab_size: int = 2
+    """Segments that have vectors of their own: the first and the second text of a pair; 0: none."""
     pooling: Literal["mean", "max", "first"] = "mean"
     """What makes one vector of a text: the mean or maximum over its tokens, or its first token."""
 
@@ -102,7 +106,9 @@ class TransformerEncoder(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = _embeddings(config, config.vocab_size, config.embedding_size, config.channels)
+        self.embeddings = _embeddings(
+            config, config.vocab_size, config.embedding_size, config.channels, config.type_vocab_size
+        )
         self.encoder = TransformerStack(_layer(config) for _ in range(config.num_hidden_layers))
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -311,9 +317,13 @@ def _layer(config: StackConfig, *, causal: bool = False, cross_attention: bool =
 
 
 def _embeddings(
-    config: StackConfig, vocab_size: int, embedding_size: int = 0, channels: Channels = "rand"
+    config: StackConfig,
+    vocab_size: int,
+    embedding_size: int = 0,
+    channels: Channels = "rand",
+    type_vocab_size: int = 0,
 ) -> TokenEmbeddings:
-    """Words times the root of ``hidden_size``, positions, dropout (sections 3.4 and 5.4)."""
+    """Words times the root of ``hidden_size``, positions, dropout (sections 3.4 and 5.4); segments as in BERT."""
     return TokenEmbeddings(
         vocab_size,
         config.hidden_size,
@@ -321,13 +331,19 @@ def _embeddings(
         position_embedding_type=config.position_embedding_type,
         embedding_size=embedding_size,
         channels=channels,
+        type_vocab_size=type_vocab_size,
         scale=True,
         hidden_dropout_prob=config.hidden_dropout_prob,
     )
 
 
 def _embed(embeddings: TokenEmbeddings, batch: TokenBatch) -> Tensor:
-    embedded: Tensor = embeddings(batch.input_ids, inputs_embeds=batch.inputs_embeds, position_ids=batch.position_ids)
+    embedded: Tensor = embeddings(
+        batch.input_ids,
+        inputs_embeds=batch.inputs_embeds,
+        position_ids=batch.position_ids,
+        token_type_ids=batch.token_type_ids,
+    )
     return embedded
 
 
@@ -340,3 +356,5 @@ def _initialize_embeddings(embeddings: TokenEmbeddings, generator: torch.Generat
         nn.init.xavier_uniform_(embeddings.projection.weight, generator=generator)
     if embeddings.positions is not None:
         nn.init.normal_(embeddings.positions.weight, std=std, generator=generator)
+    if embeddings.segments is not None:  # a single text begins as if there were none
+        nn.init.zeros_(embeddings.segments.weight)
