@@ -30,6 +30,7 @@ def calibrate(
     promise_share: float = 0.5,
     overrides: Sequence[str] = (),
     text_column: str | None = None,
+    text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
     encoding: str | None = None,
@@ -47,6 +48,7 @@ def calibrate(
         promise_share: how many of the texts are kept for promises; 0: none.
         overrides: ``task.calibrate=false`` and the fields of a recipe that are about thresholds and costs.
         text_column: the column of the texts, if the reader does not find it.
+        text_b_column: the column of the second texts of pairs, if the reader does not find it.
         label_column: the column of the labels, if the reader does not find it.
         label_separator: what stands between several labels in one cell; left out: as in training.
         encoding: of a text file, if the reader does not find it.
@@ -66,7 +68,12 @@ def calibrate(
     folder = load_folder(Path(model))
     separator = label_separator or folder.recipe.get("data", {}).get("label_separator") or None
     read = read_rows(
-        data, text_column=text_column, label_column=label_column, label_separator=separator, encoding=encoding
+        data,
+        text_column=text_column,
+        text_b_column=text_b_column,
+        label_column=label_column,
+        label_separator=separator,
+        encoding=encoding,
     )
     corpus = _dealt(read.rows, promise_share)
     recipe = _recipe(folder, corpus, overrides)
