@@ -153,9 +153,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Read what `save` wrote, or any model folder; of another folder the labels are its strings.
 
         Raises:
-            InputError: the folder is not a whole model.
+            InputError: the folder is not a whole model, or one of pairs of texts.
         """
         predictor = Predictor(load_folder(Path(path)), device=device)
+        if predictor.pair != "none":
+            raise InputError(f"{path}: this model reads pairs, and an estimator single texts; use wenmo.load")
         described = Path(path) / _ESTIMATOR
         if described.exists():
             saved = json.loads(described.read_text(encoding="utf-8"))

@@ -59,3 +59,11 @@ def test_evaluate_has_a_page_and_tries_the_promise(wenmo, calibrated, trained, t
     assert "Promised: at most 20.0 %" in answer.stdout
     assert "Only this model is right on " in answer.stdout
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_use_that_is_proposed_is_one_that_works(wenmo, trained, tmp_path):
+    few = tmp_path / "few.tsv"
+    few.write_text("".join((trained.parent / "train.tsv").read_text(encoding="utf-8").splitlines(True)[:25]), "utf-8")
+    answer = wenmo("calibrate", trained, few, "--out", tmp_path / "sure")
+    proposed = answer.stdout.partition(" FILE")[2].split()
+    assert wenmo("predict", tmp_path / "sure", trained.parent / "test.tsv", *proposed).code == 0

@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 
 from wenmo.cli import answers
+from wenmo.errors import InputError
 from wenmo.folder import load_folder
 from wenmo.inference.predictor import load
+from wenmo.sklearn import TextClassifier
 
 TINY = [
     *("-o", "model.embedding_size=8", "-o", "model.num_filters=6", "-o", "model.kernel_sizes=[1, 2]"),
@@ -239,3 +241,19 @@ def test_slashes_are_plain_unless_asked(wenmo, tree, tmp_path):
     assert wenmo("train", tree, "--model", "tfidf", "--out", tmp_path / "m").code == 0
     answer = json.loads(wenmo("predict", tmp_path / "m", tree, "--json").stdout.splitlines()[0])
     assert "levels" not in answer and "animal/cat" in answer["probabilities"]
+
+
+def test_a_model_of_pairs_is_calibrated_whatever_its_columns_are_called(wenmo, data, tmp_path):
+    assert wenmo("train", data, "--model", "tfidf", "--out", tmp_path / "model").code == 0
+    fresh = tmp_path / "fresh.tsv"
+    fresh.write_text(pairs(120, seed=1).replace("label\ttext_a\ttext_b", "gold\tpremise\tclaim"), encoding="utf-8")
+    columns = ["--label-column", "gold", "--text-column", "premise", "--text-b-column", "claim"]
+    answer = wenmo("calibrate", tmp_path / "model", fresh, "--out", tmp_path / "sure", *columns, "--json")
+    assert answer.code == 0, answer.stderr
+    assert json.loads(answer.stdout)["rows"] == 60
+
+
+def test_a_model_of_pairs_is_no_estimator(wenmo, data, tmp_path):
+    assert wenmo("train", data, "--model", "tfidf", "--out", tmp_path / "model").code == 0
+    with pytest.raises(InputError, match=r"reads pairs.*use wenmo\.load"):
+        TextClassifier.load(tmp_path / "model")

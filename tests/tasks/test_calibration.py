@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from wenmo.tasks.calibration import choose_rescaling, fit_rescaling, fold_into
+from wenmo.tasks.calibration import Rescaling, choose_rescaling, fit_rescaling, fold_into
+from wenmo.tasks.hierarchy import Hierarchy
 
 
 def drawn(scale: float, rows: int = 4000, labels: int = 3) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -80,3 +81,14 @@ def test_the_classifier_holds_the_rescaling() -> None:
 def test_calibration_without_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="labelled rows"):
         choose_rescaling(np.empty((0, 2)), np.empty(0, np.int64), multi_label=False)
+
+
+def test_a_node_keeps_what_the_labels_below_it_share() -> None:
+    tree = Hierarchy(("a/x", "a/y", "b"), "/")
+    torch.manual_seed(0)
+    classifier = nn.Linear(4, len(tree.nodes))
+    before, vectors, on_path = classifier.weight.detach().clone(), torch.randn(7, 4), torch.tensor(tree.on_path)
+    wanted = classifier(vectors) @ on_path.t() * 2 + torch.tensor([1.0, 0.0, -1.0])
+    fold_into(classifier, Rescaling("shift", (2.0, 2.0, 2.0), (1.0, 0.0, -1.0), 0.0, 0.0), tree)
+    torch.testing.assert_close(classifier(vectors) @ on_path.t(), wanted)
+    assert torch.equal(classifier.weight, before * 2)

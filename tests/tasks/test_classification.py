@@ -86,3 +86,10 @@ def test_the_classifier_starts_at_zero_so_that_every_label_is_as_likely() -> Non
     task.initialize(torch.Generator().manual_seed(0))
     answers = task.eval().answers(make_task().example(STORE, np.arange(3)).batch)
     assert torch.equal(answers, torch.full((3, 4), 0.25))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "micro_f1"])
+def test_models_are_chosen_by_what_they_say_with_their_thresholds(metric: str) -> None:
+    task = make_task(metric=metric, thresholds=(0.9, 0.1))
+    gold, answers = np.array([0, 1, 1]), np.array([[0.95, 0.05], [0.8, 0.2], [0.7, 0.3]], np.float32)
+    assert task.score(gold, answers) == task.measure(gold, answers)[metric]["value"] == 1

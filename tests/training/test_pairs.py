@@ -183,3 +183,11 @@ def test_the_fine_questions_of_trec_are_a_tree(data_folder: Path, tmp_path: Path
     assert test["accuracy_level_2"] == test["accuracy"]
     assert test["accuracy_level_1"]["value"] > 0.85 > test["accuracy"]["value"] > 0.75
     assert test["accuracy"]["value"] < test["hierarchical_f1"]["value"] < test["accuracy_level_1"]["value"]
+
+
+def test_single_texts_for_a_model_of_pairs_are_refused_in_the_words_of_from(pairs: Path, tmp_path: Path) -> None:
+    train(pairs, model="textcnn", out=tmp_path / "model", overrides=[*SMALL, "training.max_steps=1"])
+    single = tmp_path / "single.tsv"
+    single.write_text("label\ttext\n" + "a\tone n\nb\ttwo n\n" * 10, encoding="utf-8")
+    with pytest.raises(InputError, match=r"with --from, texts .* task\.pair=siamese, and here"):
+        train(single, start=tmp_path / "model", out=tmp_path / "on", overrides=["data.dev_share=0"])

@@ -62,7 +62,8 @@ def _print(result: Mapping[str, Any]) -> None:
         results().print()
         _print_promises(result["promises"], result["kept"])
     results().print()
-    print_facts({"model": result["model"], "use it": f"wenmo predict {result['model']} FILE --abstain 0.05"})
+    best = f" --abstain {result['promises'][0]['risk']:g}" if result["promises"] else ""
+    print_facts({"model": result["model"], "use it": f"wenmo predict {result['model']} FILE{best}"})
 
 
 def _print_promises(promises: Sequence[Mapping[str, Any]], kept: int) -> None:

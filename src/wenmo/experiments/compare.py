@@ -233,8 +233,9 @@ class Comparison:
             # Seeds on the same texts are no new evidence: a fold counts once.
             interval = mean_and_interval(np.reshape(entry.values, (num_parts, -1)).mean(axis=1).tolist())
             first_seeds = [judged for _, _, judged in found[:: len(found) // num_parts]]
-            gold, answers = (np.concatenate([getattr(j, name) for j in first_seeds]) for name in ("gold", "answers"))
-            entry.judged = Judged(judged.task, gold, answers)
+            names = ("gold", "answers", "said", "right")
+            joined = (np.concatenate([getattr(each, name) for each in first_seeds]) for name in names)
+            entry.judged = Judged(judged.task, *joined)
         else:
             interval = judged.task.measure(judged.gold, judged.answers)[metric]
             entry.judged = judged

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wenmo.data.rows import Row
 from wenmo.folder import CARD, METRICS, load_folder, write_json, write_text
 from wenmo.tasks.classification import Classification
-from wenmo.tasks.metrics import approximate_randomisation, confusion_matrix, mcnemar, per_class
+from wenmo.tasks.metrics import Matrix, approximate_randomisation, confusion_matrix, mcnemar, per_class
 from wenmo.training.card import model_card
 from wenmo.training.corpus import Corpus, count_cut, encode
 from wenmo.training.loop import answer_store
@@ -28,14 +28,16 @@ class Judged:
     task: Classification
     gold: NDArray[Any]
     answers: NDArray[np.float32]
+    said: Matrix
+    """The labels said: each fold's model has thresholds of its own."""
+    right: NDArray[np.bool_]
 
     def differs_by_chance(self, other: "Judged") -> float:
         """The p-value of a paired test of the metric by which models are chosen."""
         config = self.task.config
         if config.metric == "accuracy":
-            return mcnemar(*(each.task.is_right(each.gold, each.answers) for each in (self, other)))
-        mine, theirs = (each.task.decide(each.answers) for each in (self, other))
-        return approximate_randomisation(self.gold, mine, theirs, config.metric)
+            return mcnemar(self.right, other.right)
+        return approximate_randomisation(self.gold, self.said, other.said, config.metric)
 
 
 def judge(place: Path, rows: Sequence[Row]) -> Judged:
@@ -44,7 +46,8 @@ def judge(place: Path, rows: Sequence[Row]) -> Judged:
     data = DataSettings.model_validate(folder.recipe["data"])
     store = encode(rows, folder.tokenizer, folder.task.config, data.reading)
     answers = answer_store(folder.task, store, torch.device("cpu"), "float32")
-    return Judged(folder.task, folder.task.gold(store), answers)
+    gold = folder.task.gold(store)
+    return Judged(folder.task, gold, answers, folder.task.decide(answers), folder.task.is_right(gold, answers))
 
 
 def score_test(place: Path, rows: Sequence[Row]) -> dict[str, Any]:

@@ -97,8 +97,8 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
         path: what `wenmo.train` or `wenmo.compare` made.
         device: such as ``cpu`` or ``cuda:1``; empty: a GPU where there is one.
         precision: ``float32`` or ``bfloat16``.
-        runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN on the CPU), or ``auto``, which takes
-            the fastest that covers the model.
+        runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN or a recurrent model on the CPU), or
+            ``auto``, which takes the fastest that covers the model.
 
     Raises:
         InputError: the folder is not a whole model, or one of the settings cannot work.

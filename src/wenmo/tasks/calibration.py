@@ -133,9 +133,12 @@ def fold_into(classifier: nn.Linear, rescaling: Rescaling, tree: Hierarchy | Non
     if tree is None:
         weight, bias = weight * scale[:, None], bias * scale + shift
     else:
-        on_path = torch.from_numpy(tree.on_path).to(weight)
-        weight = tree.of_nodes(on_path @ weight * scale[:, None])
-        bias = tree.of_nodes(on_path @ bias * scale + shift)
+        if rescaling.temperature is None:
+            on_path = torch.from_numpy(tree.on_path).to(weight)
+            weight = tree.of_nodes(on_path @ weight * scale[:, None])
+            bias = tree.of_nodes(on_path @ bias * scale + shift)
+        else:  # every node keeps what the labels below it share: a label that is learnt later begins with it
+            weight, bias = weight * scale[0], bias * scale[0] + tree.of_nodes(shift)
     classifier.weight.copy_(weight)
     classifier.bias.copy_(bias)
 

@@ -220,7 +220,9 @@ class Classification(nn.Module):
         if self.metric == "accuracy":
             return float(self.is_right(gold, answers).mean())
         # The value alone is wanted, at every look at dev; its interval would take most of the time.
-        metrics = classification_metrics(gold, answers, multi_label=self.config.multi_label, resamples=1)
+        metrics = classification_metrics(
+            gold, answers, multi_label=self.config.multi_label, predicted=self.decide(answers), resamples=1
+        )
         return metrics[self.metric]["value"]
 
     def is_right(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -56,7 +56,9 @@ def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> Tokenizer:
 
 
 def _pair(recipe: Recipe, rows: Sequence[Row], before: ModelFolder | None) -> Pair:
-    pair = resolved_pair(recipe.task.pair, rows, recipe.model.pair)
+    are_pairs = any(row.text_b is not None for row in rows)
+    asked = recipe.task.pair if before is None or are_pairs else "none"  # with --from, nobody asked for it here
+    pair = resolved_pair(asked, rows, recipe.model.pair)
     if before is not None and pair != before.task.config.pair:
         raise InputError(
             f"{recipe.data.train}: with --from, texts are read as before, task.pair={before.task.config.pair}, "
