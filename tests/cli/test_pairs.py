@@ -175,6 +175,8 @@ def test_long_pairs_are_read_in_windows_but_not_when_joined(wenmo, data, tmp_pat
     assert wenmo("embed", tmp_path / "m", data, "--pooling", "mean", "--out", tmp_path / "v.npy").code == 0
     joined = wenmo("train", data, *long, "-o", "task.pair=joined", "--out", tmp_path / "j")
     assert joined.code == 2 and "data.long_texts=windows" in joined.stderr
+    by_itself = wenmo("train", data, *long[:4], "--model", "transformer", "--out", tmp_path / "t")
+    assert by_itself.code == 2 and "data.long_texts=windows" in by_itself.stderr  # it joins pairs unasked
 
 
 # ---- labels in a tree ------------------------------------------------------------------------------------------------

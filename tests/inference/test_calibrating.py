@@ -52,6 +52,16 @@ def test_thresholds_of_a_finished_model_are_chosen_without_touching_its_weights(
     assert after.calibration is None and result["promises"] == [] and result["calibration"] is None
 
 
+def test_thresholds_that_were_chosen_do_not_outlive_their_probabilities(labelled, tmp_path):
+    folder, data = labelled
+    wenmo.calibrate(folder, data, out=tmp_path / "chosen", overrides=["task.threshold_for=macro_f1"])
+    assert load_folder(tmp_path / "chosen").task.config.thresholds
+    for name, overrides in (("none", []), ("costs", ["task.costs=[[0, 1], [5, 0]]"])):
+        overrides = ["task.threshold_for=none", *overrides]
+        wenmo.calibrate(tmp_path / "chosen", data, out=tmp_path / name, overrides=overrides)
+        assert load_folder(tmp_path / name).task.config.thresholds == ()
+
+
 def test_costs_are_decisions_too(labelled, tmp_path):
     folder, data = labelled
     wenmo.calibrate(folder, data, out=tmp_path / "out", overrides=["task.costs=[[0, 1], [100, 0]]"])

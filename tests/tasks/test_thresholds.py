@@ -148,6 +148,7 @@ def test_a_label_without_a_row_keeps_its_threshold_and_is_named() -> None:
     ("labels", "settings", "message"),
     [
         (["a", "b"], {"costs": ((0, 1), (1, 0)), "threshold_for": "f1"}, "set one of them"),
+        (["a", "b"], {"costs": ((0, 1), (1, 0)), "thresholds": (0.3, 0.7)}, "set one of them"),
         (["a", "b", "c"], {"costs": ((0, 1), (1, 0))}, "3 rows and columns"),
         (["a", "b"], {"costs": ((0, -1), (1, 0))}, "negative"),
         (["a", "b"], {"costs": ((5, 1), (1, 0))}, "diagonal"),

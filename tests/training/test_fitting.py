@@ -32,7 +32,9 @@ def test_a_linear_model_reads_whole_texts_or_their_head() -> None:
     cut = Recipe.build(model="tfidf", overrides=["data.long_texts=windows", "data.max_length=50"])
     with pytest.raises(InputError, match=r"data\.long_texts=windows.*set data\.max_length=0"):
         refuse_what_cannot_apply(cut)
-    refuse_what_cannot_apply(without_what_cannot_apply(cut))
+    beside_networks = without_what_cannot_apply(cut)
+    refuse_what_cannot_apply(beside_networks)
+    assert beside_networks.data.max_length == 0  # the networks read all windows
 
 
 def test_rare_labels_are_not_helped_twice() -> None:

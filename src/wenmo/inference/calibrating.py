@@ -120,6 +120,8 @@ def _recipe(folder: ModelFolder, corpus: Corpus, overrides: Sequence[str]) -> Re
     """The model's recipe with what is to be chosen now."""
     before = folder.task.config
     asked = {**folder.recipe, "task": {**folder.recipe["task"], "labels": list(before.labels), "calibrate": True}}
+    if before.threshold_for != "none":  # they were chosen for the probabilities as they were
+        asked["task"]["thresholds"] = []
     below = asked | {"model": folder.task.extractor_config.to_dict()}
     for override in overrides:
         name = override.partition("=")[0].strip().removeprefix("task.")

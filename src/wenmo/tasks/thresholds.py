@@ -80,6 +80,8 @@ def check_decision(
     """
     if sum((bool(len(costs)), threshold_for != "none")) > 1:
         raise InputError("task.costs and task.threshold_for both say how to decide; set one of them")
+    if len(costs) and len(thresholds):
+        raise InputError("task.costs and task.thresholds both say how to decide; set one of them, the other to []")
     if len(costs):
         _check_costs(costs, 2 if multi_label else len(labels), multi_label)
     if positive and (multi_label or positive not in labels or len(labels) != 2):

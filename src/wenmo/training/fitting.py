@@ -51,8 +51,8 @@ def without_what_cannot_apply(recipe: Recipe) -> Recipe:
     for field in _OF_THE_LOOP:
         section, name = field.split(".")
         values[section].pop(name, None)
-    if recipe.data.max_length:
-        values["data"].pop("long_texts", None)
+    if recipe.data.long_texts != "head":  # the networks see more of a text than its first n-grams: so do these
+        values["data"] |= {"max_length": 0, "long_texts": "head"}
     return Recipe.from_dict(values)
 
 

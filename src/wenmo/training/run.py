@@ -190,9 +190,10 @@ def _run(
     observers: Sequence[Observer],
 ) -> TrainingResult:
     begun, earlier = time.monotonic(), 0.0
-    refuse_what_cannot_apply(recipe)
     before = load_folder(start) if start else None
-    recipe = before_choosing(with_labels(recipe, corpus, before), corpus)
+    recipe = with_labels(recipe, corpus, before)
+    refuse_what_cannot_apply(recipe)
+    recipe = before_choosing(recipe, corpus)
     tokenizer = before.tokenizer if before else train_tokenizer(recipe, corpus.train)
     place = out / "stores"
     stores = {
