@@ -29,6 +29,7 @@ https://arxiv.org/abs/1510.01378: ``W x`` is normalised over all texts and time 
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal, cast
 
@@ -45,7 +46,7 @@ Normalization = Literal["none", "layer", "batch"]
 ResetGate = Literal["after", "before"]
 
 
-class Cell(nn.Module):
+class Cell(nn.Module, ABC):
     """What the cells share: the weights, their first values, and the way through packed texts."""
 
     num_gates: ClassVar[int]
@@ -104,6 +105,7 @@ class Cell(nn.Module):
             return cast(Tensor, self.norms[0](linear(x, self.weight_ih))) + bias
         return linear(x, self.weight_ih, bias)
 
+    @abstractmethod
     def step(self, products: Tensor, states: Sequence[Tensor], weight_hh: Tensor) -> States:
         """The equations: from ``W x + b`` and the states before the step to those behind it.
 
@@ -112,7 +114,6 @@ class Cell(nn.Module):
             states: h, and c of an LSTM: ``(batch, num_units)`` each.
             weight_hh: U, which may have connections dropped.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no step")
 
     def forward(self, x: Tensor, states: Sequence[Tensor] | None = None) -> States:
         """One step: ``(batch, input_size)`` and the states before it to the states behind it; h is the first."""

@@ -11,7 +11,7 @@ connections are those of Wu et al., 2016, https://arxiv.org/abs/1609.08144, equa
 """
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -308,31 +308,19 @@ class Recurrent(nn.Module):
         return F.dropout(vectors, self.config.embedding_dropout_prob, self.training) * whole
 
 
+class _OfEveryCell(TypedDict):
+    num_biases: Literal[1, 2]
+    normalization: Normalization
+
+
 def make_cell(config: RecurrentConfig, input_size: int) -> Cell:
     """A cell of these settings for inputs of this width."""
+    shared: _OfEveryCell = {"num_biases": config.num_biases, "normalization": config.normalization}
+    sizes = (input_size, config.num_units)
     match config.cell:
         case "rnn":
-            return RnnCell(
-                input_size,
-                config.num_units,
-                activation=config.activation,
-                num_biases=config.num_biases,
-                normalization=config.normalization,
-            )
+            return RnnCell(*sizes, activation=config.activation, **shared)
         case "lstm":
-            return LstmCell(
-                input_size,
-                config.num_units,
-                output_tanh=config.output_tanh,
-                num_biases=config.num_biases,
-                normalization=config.normalization,
-                forget_bias=config.forget_bias,
-            )
+            return LstmCell(*sizes, output_tanh=config.output_tanh, forget_bias=config.forget_bias, **shared)
         case "gru":
-            return GruCell(
-                input_size,
-                config.num_units,
-                reset_gate=config.reset_gate,
-                num_biases=config.num_biases,
-                normalization=config.normalization,
-            )
+            return GruCell(*sizes, reset_gate=config.reset_gate, **shared)
