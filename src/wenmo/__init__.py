@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from wenmo.data.parts import check as check
     from wenmo.inference.calibrating import calibrate as calibrate
     from wenmo.inference.evaluation import evaluate as evaluate
-    from wenmo.inference.predictor import load as load
+    from wenmo.inference.loading import load as load
     from wenmo.models.registry import list_models as list_models
     from wenmo.reports.compare import compare as compare
     from wenmo.training.recipe import Recipe as Recipe
@@ -26,7 +26,7 @@ _ROOMS = {
     "compare": "wenmo.reports.compare",
     "evaluate": "wenmo.inference.evaluation",
     "list_models": "wenmo.models.registry",
-    "load": "wenmo.inference.predictor",
+    "load": "wenmo.inference.loading",
     "train": "wenmo.training.run",
 }
 

@@ -26,7 +26,8 @@ from wenmo.models.registry import build_model, config_from_dict
 from wenmo.models.shapes import shapes_only
 from wenmo.models.windows import windows_of
 from wenmo.tasks.abstention import CalibrationRows
-from wenmo.tasks.classification import Classification, ClassificationConfig
+from wenmo.tasks.registry import task_config_class
+from wenmo.tasks.task import Task
 from wenmo.text.tokenizers import Tokenizer
 
 FORMAT_VERSION = 1
@@ -35,18 +36,19 @@ FORMAT_VERSION = 1
 CONFIG, WEIGHTS, RECIPE, METRICS, CARD = "config.json", "model.safetensors", "recipe.toml", "metrics.json", "README.md"
 CALIBRATION = "calibration.json"
 _OF_THE_FOLDER = ("format_version", "wenmo_version", "tokenizer_fingerprint")
-_NOT_THE_MODELS = (*_OF_THE_FOLDER, "id2label", "label2id", "problem_type", "pair", "hierarchy_separator")
 
 
 @dataclass
 class ModelFolder:
     """What a model folder holds."""
 
-    task: Classification
+    task: Task
     tokenizer: Tokenizer
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     card: str = ""
+    place: str = ""
+    """Where it was read."""
     calibration: CalibrationRows | None = None
     """What the model said to labelled rows that no choice has seen."""
 
@@ -59,15 +61,9 @@ def save_folder(path: Path, folder: ModelFolder) -> None:
     """
     import tomli_w
 
-    config = folder.task.config
-    labels = config.labels
     described = {
         **folder.task.extractor_config.to_dict(),
-        "problem_type": "multi_label_classification" if config.multi_label else "single_label_classification",
-        "id2label": {str(i): label for i, label in enumerate(labels)},
-        "label2id": {label: i for i, label in enumerate(labels)},
-        **({"pair": config.pair} if config.pair != "none" else {}),
-        **({"hierarchy_separator": config.hierarchy_separator} if config.hierarchy_separator else {}),
+        **folder.task.config.described(),
         "tokenizer_fingerprint": folder.tokenizer.fingerprint(),
         "format_version": FORMAT_VERSION,
         "wenmo_version": wenmo_version(),
@@ -104,13 +100,12 @@ def load_folder(path: Path) -> ModelFolder:
             f"{path}: tokenizer.json is not the one this model was trained with; copy the whole folder again"
         )
     try:
-        labels = tuple(described["id2label"][str(i)] for i in range(len(described["id2label"])))
-        config = config_from_dict({name: value for name, value in described.items() if name not in _NOT_THE_MODELS})
-        task_config = ClassificationConfig.from_dict({**recipe["task"], "labels": labels})
-        task_config.check_decision()
+        kind = task_config_class(recipe["task"].get("task", "classify"))
+        of_others = {*_OF_THE_FOLDER, *kind.in_folder}
+        config = config_from_dict({name: value for name, value in described.items() if name not in of_others})
+        task_config = kind.from_folder(recipe["task"], described)
         with shapes_only():
-            task = Classification(build_model(config), config, task_config)
-        task.windows = windows_of(recipe["data"])
+            task = task_config.build(build_model(config), config, windows_of(recipe["data"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: {CONFIG} or {RECIPE} does not describe a model ({error}); copy the whole folder again"
@@ -118,7 +113,8 @@ def load_folder(path: Path) -> ModelFolder:
     load_weights(path / WEIGHTS, task)
     metrics = _read_json(path / METRICS) if (path / METRICS).exists() else {}
     card = _read(path / CARD) if (path / CARD).exists() else ""
-    return ModelFolder(task.eval(), tokenizer, recipe, metrics, card, _read_calibration(path / CALIBRATION))
+    kept = _read_calibration(path / CALIBRATION)
+    return ModelFolder(task.eval(), tokenizer, recipe, metrics, card, place=str(path), calibration=kept)
 
 
 def load_weights(path: Path, task: torch.nn.Module) -> None:
@@ -213,8 +209,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise InputError(f"{path}: there is no such folder; a model folder is what `wenmo train --out` made")
     described = _read_json(path / CONFIG)
-    if not isinstance(described, dict) or "id2label" not in described:
-        raise InputError(f"{path / CONFIG}: not a model of wenmo: it has no labels (id2label)")
+    if not isinstance(described, dict) or "model_type" not in described or "wenmo_version" not in described:
+        raise InputError(f"{path / CONFIG}: not a model of wenmo: it has no model_type, or no wenmo_version")
     version = described.get("format_version", 1)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise InputError(f"{path}: format {version} is newer than this wenmo reads ({FORMAT_VERSION}); update wenmo")

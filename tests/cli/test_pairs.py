@@ -11,7 +11,7 @@ from rich.console import Console
 from wenmo.cli import answers
 from wenmo.errors import InputError
 from wenmo.folder import load_folder
-from wenmo.inference.predictor import load
+from wenmo.inference.loading import load
 from wenmo.sklearn import TextClassifier
 
 TINY = [

@@ -8,6 +8,7 @@ from wenmo.experiments import budget
 from wenmo.experiments.budget import _smaller, plan_network
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model, config_from_dict, preset, with_sizes
+from wenmo.tasks.classification import ClassificationConfig
 from wenmo.training.corpus import Corpus, read_corpus
 from wenmo.training.recipe import DataSettings, Recipe
 
@@ -17,7 +18,7 @@ def corpus(tmp_path: Path) -> Corpus:
     path = tmp_path / "reviews.tsv"
     lines = [f"{('good', 'bad')[i % 2]}\tscene {i} was {('fine', 'poor')[i % 2]}" for i in range(40)]
     path.write_text("\n".join(["label\ttext", *lines]) + "\n", encoding="utf-8")
-    return read_corpus(DataSettings(train=str(path)))
+    return read_corpus(DataSettings(train=str(path)), ClassificationConfig())
 
 
 def recipe_of(*overrides: str) -> Recipe:

@@ -10,7 +10,7 @@ import pytest
 
 from wenmo.errors import InputError
 from wenmo.folder import load_folder
-from wenmo.inference.predictor import load
+from wenmo.inference.loading import load
 from wenmo.reports.compare import compare
 
 SMALL = [

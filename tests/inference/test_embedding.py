@@ -6,7 +6,7 @@ import pytest
 
 from wenmo.errors import InputError
 from wenmo.inference.embedding import embed_file
-from wenmo.inference.predictor import load
+from wenmo.inference.loading import load
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 import wenmo
 from wenmo.errors import InputError
-from wenmo.inference.predictor import load
+from wenmo.inference.loading import load
 
 
 def write_rows(path, rows):

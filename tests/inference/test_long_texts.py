@@ -11,7 +11,8 @@ import torch
 from wenmo.data.batching import token_batch
 from wenmo.inference import long_texts as module
 from wenmo.inference.evaluation import evaluate
-from wenmo.inference.predictor import Predictor, load
+from wenmo.inference.loading import load
+from wenmo.inference.predictor import Predictor
 
 WORDS = "the film is a good bad long short story with great poor acting and no plot at all but fun"
 IN_WINDOWS = {"max_length": 6, "long_texts": "windows", "window_overlap": 0.25}

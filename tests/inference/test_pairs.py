@@ -13,7 +13,8 @@ from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, save_folder
 from wenmo.inference.embedding import embed_file
 from wenmo.inference.evaluation import evaluate
-from wenmo.inference.predictor import TextCounts, load
+from wenmo.inference.loading import load
+from wenmo.inference.predictor import TextCounts
 from wenmo.inference.writers import predict_file
 from wenmo.models.registry import build_model, preset, with_sizes
 from wenmo.tasks.classification import Classification, ClassificationConfig

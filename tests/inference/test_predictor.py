@@ -15,7 +15,8 @@ import torch
 import wenmo
 from wenmo.data.batching import token_batch
 from wenmo.errors import InputError
-from wenmo.inference.predictor import Prediction, Predictor, TextCounts, load, loaded
+from wenmo.inference.loading import load, loaded
+from wenmo.inference.predictor import Prediction, Predictor, TextCounts
 
 MODELS = ["textcnn", "bag", "linear", "recurrent", "transformer"]
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from wenmo.errors import InputError, JobError
-from wenmo.inference.predictor import load
+from wenmo.inference.loading import load
 from wenmo.inference.writers import predict_file
 from wenmo.tasks.abstention import Promise
 

@@ -8,7 +8,6 @@ from wenmo.data.store import TokenStore
 from wenmo.models.linear import Linear, LinearConfig
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.training.linear import fit_linear
-from wenmo.training.loop import answer_store
 
 
 @pytest.mark.parametrize("solver", ["logistic", "naive-bayes-svm"])
@@ -19,7 +18,7 @@ def test_a_label_without_texts_is_never_the_answer(solver: str, labels: tuple[st
     store = TokenStore.from_rows(input_ids=[[2, 3], [4], [5, 2], [3, 5]] * 3, labels=[[1], [0], [1], [0]] * 3)
     alone = TokenStore.from_rows(input_ids=[[2, 3], [4], [5, 2]], labels=[[1], [1], [1]])
     fit_linear(task, store if len(labels) == 3 else alone, None)
-    answers = answer_store(task, store, torch.device("cpu"), "float32")
+    answers = task.answer_store(store, torch.device("cpu"))
     assert np.isfinite(answers).all()
     assert answers[:, 2 if len(labels) == 3 else 0].max() < 1e-6
 
@@ -45,7 +44,7 @@ def test_class_weights_find_more_of_a_rare_label(solver: str, multi_label: bool)
     found = {}
     for class_weights in ("none", "balanced"):
         task, store = fitted(solver, class_weights, multi_label)
-        answers = answer_store(task, store, torch.device("cpu"), "float32")
+        answers = task.answer_store(store, torch.device("cpu"))
         found[class_weights] = answers[::19, 1].mean()
     assert found["balanced"] > found["none"] + 0.2
 
@@ -65,5 +64,5 @@ def test_a_weighted_fit_is_that_of_repeated_texts() -> None:
     repeated = np.repeat(np.arange(300), np.where(gold == 1, 71, 4))
     theirs = LogisticRegression(C=300 / (2 * 16) / 71, solver="liblinear", tol=1e-6)
     theirs.fit(matrix[repeated], gold[repeated])
-    answers = answer_store(task, store, torch.device("cpu"), "float32")[:, 1]
+    answers = task.answer_store(store, torch.device("cpu"))[:, 1]
     np.testing.assert_allclose(answers, theirs.predict_proba(matrix)[:, 1], atol=5e-3)

@@ -141,7 +141,7 @@ class InterruptAt(Silent):
 
 @pytest.mark.parametrize("step", [14, 28])  # inside an epoch of 14 updates, and at the end of one
 def test_a_run_that_was_interrupted_is_not_taken_for_finished(step: int, small_recipe: Recipe, tmp_path: Path) -> None:
-    rows = len(read_corpus(small_recipe.data).train)
+    rows = len(read_corpus(small_recipe.data, small_recipe.task).train)
     assert math.ceil(rows / 20) == 14
     run(small_recipe, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt, match=f"stopped at step {step}"):
@@ -159,7 +159,7 @@ def test_a_resumed_run_ends_where_it_would_have_though_epochs_differ_in_their_ba
     training = small_recipe.training.model_copy(update=tokens)
     data = small_recipe.data.model_copy(update={"bucket": 2})
     recipe = small_recipe.model_copy(update={"training": training, "data": data})
-    lengths = np.array([len(row.text.split()) for row in read_corpus(data).train])
+    lengths = np.array([len(row.text.split()) for row in read_corpus(data, ClassificationConfig()).train])
     order = BatchOrder(batch_tokens=60, bucket=2)
     batches = [len(order.epoch(lengths, epoch)) for epoch in range(4)]
     killed_in = next(epoch for epoch in range(1, 4) if batches[epoch] != batches[0])

@@ -17,7 +17,6 @@ from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
 from wenmo.training.corpus import count_cut, encode
 from wenmo.training.linear import fit_linear
-from wenmo.training.loop import answer_store
 from wenmo.training.progress import Silent
 from wenmo.training.recipe import Recipe
 from wenmo.training.run import run, train
@@ -112,7 +111,7 @@ def test_the_order_of_the_texts_matters_where_dev_says_so(solver: str) -> None:
     task = _comparing(config)
     fit_linear(task, store, store)
     assert task.extractor_config.comparison == "directed"  # type: ignore[attr-defined]
-    answers = answer_store(task, store, torch.device("cpu"), "float32")
+    answers = task.answer_store(store, torch.device("cpu"))
     assert (answers.argmax(axis=1) == np.ravel(labels)).all()
 
 
@@ -124,9 +123,7 @@ def test_a_symmetric_comparison_gives_both_orders_one_answer() -> None:
     task = _comparing(config)
     fit_linear(task, TokenStore.from_rows(input_ids=first, input_ids_b=second, labels=labels), None)
     there, back = (
-        answer_store(
-            task, TokenStore.from_rows(input_ids=a, input_ids_b=b, labels=labels), torch.device("cpu"), "float32"
-        )
+        task.answer_store(TokenStore.from_rows(input_ids=a, input_ids_b=b, labels=labels), torch.device("cpu"))
         for a, b in ((first, second), (second, first))
     )
     np.testing.assert_allclose(there, back, rtol=0, atol=1e-6)

@@ -15,9 +15,9 @@ from wenmo.data.long_texts import LongTexts
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.folder import load_folder, weights_digest
-from wenmo.inference.predictor import load
+from wenmo.inference.loading import load
+from wenmo.tasks.classification import ClassificationConfig
 from wenmo.training.corpus import encode, read_corpus
-from wenmo.training.loop import answer_store
 from wenmo.training.recipe import DataSettings, Recipe
 from wenmo.training.run import run, train
 
@@ -59,9 +59,9 @@ def test_every_baseline_learns_and_comes_back_from_its_folder(name: str, reviews
     result = train(reviews, model=name, out=tmp_path / name, overrides=overrides if name == "bag" else [])
     assert result.dev["accuracy"]["value"] > 0.9
     folder = load_folder(tmp_path / name)
-    dev = read_corpus(DataSettings(train=str(reviews))).dev
+    dev = read_corpus(DataSettings(train=str(reviews)), ClassificationConfig()).dev
     store = encode(dev, folder.tokenizer, folder.task.config, LongTexts())
-    answers = answer_store(folder.task, store, torch.device("cpu"), "float32")
+    answers = folder.task.answer_store(store, torch.device("cpu"))
     right = folder.task.is_right(folder.task.gold(store), answers).mean()
     assert right == pytest.approx(result.dev["accuracy"]["value"])
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
@@ -206,10 +206,10 @@ def test_two_processes_make_the_updates_of_one(reviews: Path, small: list[str], 
 def test_the_texts_of_a_run_are_read_once_and_its_hash_is_kept(
     reviews: Path, small_recipe: Recipe, tmp_path: Path
 ) -> None:
-    corpus = read_corpus(small_recipe.data)
+    corpus = read_corpus(small_recipe.data, small_recipe.task)
     run(small_recipe, tmp_path / "model", corpus=corpus)
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
-    assert metrics["data_sha256"] == read_corpus(small_recipe.data).digest()
+    assert metrics["data_sha256"] == read_corpus(small_recipe.data, small_recipe.task).digest()
 
 
 def test_one_class_and_one_label_unseen_in_train_are_refused(tmp_path: Path, small: list[str]) -> None:
@@ -303,10 +303,12 @@ def test_rare_labels_are_found_when_they_are_asked_for(
         train(unbalanced, model=name, out=tmp_path / place, overrides=overrides, **more)  # type: ignore[arg-type]
         folder = load_folder(tmp_path / place)
         rows = [
-            row for row in read_corpus(DataSettings(train=str(unbalanced), dev_share=0)).train if row.label == "rare"
+            row
+            for row in read_corpus(DataSettings(train=str(unbalanced), dev_share=0), ClassificationConfig()).train
+            if row.label == "rare"
         ]
         store = encode(rows, folder.tokenizer, folder.task.config, LongTexts())
-        return float(answer_store(folder.task, store, torch.device("cpu"), "float32")[:, 1].mean())
+        return float(folder.task.answer_store(store, torch.device("cpu"))[:, 1].mean())
 
     if name == "tfidf" and "sampling" in treatment:
         with pytest.raises(InputError, match="a linear model is fitted on all texts at once"):
@@ -329,7 +331,7 @@ def test_long_texts_are_read_in_use_as_they_were_in_training(how: str, small: li
     assert result.dev["accuracy"]["value"] > 0.9, "the word that tells stands behind the head"
     assert any("180 training texts are" in note and "(data.max_length)" in note for note in result.notes), result.notes
     used = load(tmp_path / "model")
-    dev = read_corpus(DataSettings(train=str(tmp_path / "long.tsv"))).dev
+    dev = read_corpus(DataSettings(train=str(tmp_path / "long.tsv")), ClassificationConfig()).dev
     answers = used.predict([row.text for row in dev])
     right = np.mean([answer.label == row.label for answer, row in zip(answers, dev, strict=True)])
     assert right == pytest.approx(result.dev["accuracy"]["value"])

@@ -9,7 +9,7 @@ import torch
 from wenmo.data.batching import token_batch
 from wenmo.errors import InputError
 from wenmo.folder import load_folder, weights_digest
-from wenmo.inference.predictor import load
+from wenmo.inference.loading import load
 from wenmo.training.progress import Silent
 from wenmo.training.recipe import Recipe
 from wenmo.training.run import run, train

@@ -25,6 +25,7 @@ def compare(
             metavar="FILE", help="Texts to score once, at the end; else a share of TRAIN.", rich_help_panel=options.DATA
         ),
     ] = None,
+    task: options.Task = None,
     text_column: options.TextColumn = None,
     text_b_column: options.TextBColumn = None,
     label_column: options.LabelColumn = None,
@@ -68,6 +69,7 @@ def compare(
             models=[name.strip() for name in models.split(",") if name.strip()],
             dev=dev,
             test=test,
+            task=task,
             text_column=text_column,
             text_b_column=text_b_column,
             label_column=label_column,

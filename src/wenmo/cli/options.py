@@ -25,6 +25,12 @@ Dev = Annotated[
 Test = Annotated[
     str | None, typer.Option(metavar="FILE", help="Texts to score once, at the very end.", rich_help_panel=DATA)
 ]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(("classify",)), help="What to learn, where the data does not tell.", rich_help_panel=DATA
+    ),
+]
 TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The column of the texts, where its name does not tell.", rich_help_panel=DATA),

@@ -9,6 +9,7 @@ import typer
 import wenmo
 from wenmo.cli import options
 from wenmo.cli.output import print_json, print_message, results
+from wenmo.errors import InputError
 
 
 def predict(
@@ -36,9 +37,20 @@ def predict(
     A terminal shows label, probability and text; a pipe gets tab-separated columns with all probabilities.
     """
     from wenmo.cli.answers import print_answers
+    from wenmo.inference.predictor import Predictor
     from wenmo.inference.writers import predict_file
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
+    if not isinstance(loaded, Predictor):
+        if abstain is not None:
+            raise InputError("--abstain is for classifiers; leave it out")
+        file_format = "jsonl" if out is None and as_json else ""
+        written = loaded.predict_file(
+            texts, out or "-", file_format=file_format, text_column=text_column, encoding=encoding
+        )
+        if out is not None:
+            print_json(written) if as_json else print_message(f"{written['rows']:,} answers in {out}")
+        return
     promise = loaded.promise(abstain, confidence) if abstain is not None else None
     if promise is not None:
         print_message(promise.sentence())

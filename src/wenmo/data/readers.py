@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypedDict
 
 from wenmo.data import snownlp
 from wenmo.data.columns import SAMPLE_RECORDS, AskedColumns, Layout, find_layout, settle_header
@@ -31,7 +32,21 @@ from wenmo.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+PACKED = (".gz", ".zst")
+"""Endings of text formats that are read as they are."""
 _ENDINGS = ".csv, .tsv, .jsonl, .parquet, .xlsx, .txt (text formats also with .gz or .zst)"
+
+
+class Asked(TypedDict, total=False):
+    """What a person may say about a source: arguments of `read_rows`."""
+
+    text_column: str | None
+    text_b_column: str | None
+    label_column: str | None
+    group_column: str | None
+    time_column: str | None
+    label_separator: str | None
+    encoding: str | None
 
 
 def read_rows(
@@ -123,6 +138,19 @@ def stream_rows(
         logger.warning("%s: the first of %d rows without text", first, without_text)
 
 
+def column_names(source: str | Path) -> tuple[str, ...]:
+    """What the columns of a file are called, or its first cells; nothing where that cannot be told by a look."""
+    if not Path(source).is_file():
+        return ()
+    try:
+        table = _open_table(source, AskedColumns(), None, lambda _: None)
+        first = next(table.records, None)
+    except InputError:
+        return ()  # whoever reads the file says so
+    names = table.columns or (first.cells if first else ())
+    return tuple(str(name).strip() for name in names)
+
+
 def _open_table(source: str | Path, asked: AskedColumns, encoding: str | None, tell: Tell) -> Table:
     written = str(source)
     if encoding is not None and written.startswith(("hf://", snownlp.PREFIX)):
@@ -151,7 +179,7 @@ def _similar_file(path: Path) -> str:
 
 
 def _open_file(path: Path, encoding: str | None, tell: Tell) -> Table:
-    packed = path.suffix.lower() in (".gz", ".zst")
+    packed = path.suffix.lower() in PACKED
     ending = (path.with_suffix("") if packed else path).suffix.lower()
     if ending in (".parquet", ".pq", ".xlsx", ".xlsm"):
         if packed:

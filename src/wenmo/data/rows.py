@@ -21,6 +21,12 @@ class Row:
     """Orders the rows for a split by time."""
     source: str = ""
     """Where the row stands, as ``file:line``."""
+    words: tuple[str, ...] | None = None
+    """The words as the source cuts them; ``text`` is then made of them."""
+    tags: tuple[str, ...] | None = None
+    """A tag for each of ``words``."""
+    target: str | None = None
+    """What ``text`` shall become: its translation."""
 
 
 @dataclass(frozen=True, slots=True)

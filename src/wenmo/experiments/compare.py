@@ -19,7 +19,7 @@ from wenmo.experiments.choosing import choose, sentences
 from wenmo.experiments.judging import Judged, hardest_errors, judge, score_test, write_down_test
 from wenmo.experiments.measuring import machine, measure_speed
 from wenmo.folder import folder_bytes, wenmo_version, write_json
-from wenmo.inference.predictor import load
+from wenmo.inference.loading import load
 from wenmo.tasks.classification import find_labels
 from wenmo.tasks.metrics import mean_and_interval, pareto_front
 from wenmo.tasks.pairs import text_of
@@ -30,8 +30,6 @@ from wenmo.training.progress import Observer
 from wenmo.training.recipe import Recipe
 from wenmo.training.run import TrainingResult, first_difference, run
 
-BASELINES = ("tfidf", "nbsvm")
-"""Always among the models, and first: they answer in seconds."""
 _TEXTS_TIMED = 2000
 
 
@@ -64,6 +62,11 @@ class Entry:
     row: dict[str, Any]
     judged: Judged | None = None
     values: list[float] = field(default_factory=list)
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the best model has the smallest value."""
+        return self.judged is not None and self.judged.task.lower_is_better
 
     @property
     def failed(self) -> bool:
@@ -112,7 +115,7 @@ class Comparison:
                 raise InputError(f"{self._out}: a comparison stands there already; choose another --out")
             return self._finished()
         with run_lock(self._out):
-            corpus = read_corpus(self._first.data)
+            corpus = read_corpus(self._first.data, self._first.task)
             if not corpus.dev and not self._num_folds:
                 raise InputError("there are no dev texts to choose by; name --dev, or leave data.dev_share as it is")
             with_labels(self._first, corpus, None)  # labels that no model can learn are said once, before any starts
@@ -214,7 +217,7 @@ class Comparison:
                     observers=[observer] if observer else [],
                 )
                 judged = judge(place, part.test if self._num_folds else part.dev)
-                entry.values.append(judged.task.score(judged.gold, judged.answers))
+                entry.values.append(judged.value)
                 seconds.append(result.seconds)
                 found.append((place, result, judged))
         self._summarize(entry, found, seconds, corpus, len(parts))
@@ -233,9 +236,7 @@ class Comparison:
             # Seeds on the same texts are no new evidence: a fold counts once.
             interval = mean_and_interval(np.reshape(entry.values, (num_parts, -1)).mean(axis=1).tolist())
             first_seeds = [judged for _, _, judged in found[:: len(found) // num_parts]]
-            names = ("gold", "answers", "said", "right")
-            joined = (np.concatenate([getattr(each, name) for each in first_seeds]) for name in names)
-            entry.judged = Judged(judged.task, *joined)
+            entry.judged = Judged.together(first_seeds)
         else:
             interval = judged.task.measure(judged.gold, judged.answers)[metric]
             entry.judged = judged
@@ -245,7 +246,7 @@ class Comparison:
                 half = max(over_seeds["high"] - over_seeds["low"], interval["high"] - interval["low"]) / 2
                 value = over_seeds["value"]
                 interval = {"value": value, "low": value - half, "high": value + half}
-        low, high = max(0.0, interval["low"]), min(1.0, interval["high"])
+        low, high = max(judged.task.bounds[0], interval["low"]), min(judged.task.bounds[1], interval["high"])
         texts = [text_of(row) for row in (corpus.dev or corpus.train)[:_TEXTS_TIMED]]
         speed = measure_speed(load(place, device=self._device), texts)
         entry.row |= {
@@ -269,7 +270,8 @@ class Comparison:
         alive = [entry for entry in entries if not entry.failed]
         if not alive:
             raise JobError("no model could be trained: " + "; ".join(entry.row["failed"] for entry in entries))
-        alive.sort(key=lambda entry: -entry.row["value"])
+        worse = -1 if alive[0].lower_is_better else 1
+        alive.sort(key=lambda entry: -worse * entry.row["value"])
         for entry in alive:
             entry.row["too_large"] = bool(self._max_size) and entry.row["bytes"] > self._max_size
         best = next((entry for entry in alive if not entry.row["too_large"]), None)
@@ -281,7 +283,8 @@ class Comparison:
             assert entry.judged is not None and best.judged is not None
             entry.row["paired_p"] = None if entry is best else best.judged.differs_by_chance(entry.judged)
             entry.row["tied_with_best"] = entry is best or entry.row["paired_p"] >= 0.05
-        front = pareto_front([(e.row["value"], e.row["latency_ms_p50"]) for e in alive], ("max", "min"))
+        points = [(worse * e.row["value"], e.row["latency_ms_p50"]) for e in alive]
+        front = pareto_front(points, ("max", "min"))
         for entry, on_front in zip(alive, front, strict=True):
             entry.row["pareto"] = on_front
         rows = [entry.row for entry in [*alive, *(entry for entry in entries if entry.failed)]]

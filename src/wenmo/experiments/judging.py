@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from wenmo.data.rows import Row
 from wenmo.folder import CARD, METRICS, load_folder, write_json, write_text
 from wenmo.tasks.classification import Classification
-from wenmo.tasks.metrics import Matrix, approximate_randomisation, confusion_matrix, mcnemar, per_class
+from wenmo.tasks.metrics import confusion_matrix, per_class
+from wenmo.tasks.task import Task
 from wenmo.training.card import model_card
 from wenmo.training.corpus import Corpus, count_cut, encode
-from wenmo.training.loop import answer_store
 from wenmo.training.recipe import DataSettings, Recipe
 
 _NUM_HARDEST = 20
@@ -25,19 +25,32 @@ _NUM_HARDEST = 20
 class Judged:
     """A model's answers to the texts that models are chosen by; of several folds, the answers of all, one seed each."""
 
-    task: Classification
-    gold: NDArray[Any]
-    answers: NDArray[np.float32]
-    said: Matrix
-    """The labels said: each fold's model has thresholds of its own."""
-    right: NDArray[np.bool_]
+    task: Task
+    gold: Any
+    answers: Any
+    said: Any
+    """What was said: each fold's model has thresholds of its own."""
+
+    @classmethod
+    def together(cls, parts: Sequence["Judged"]) -> "Judged":
+        """Those of several folds, as if they were one."""
+        joined = (_joined([getattr(part, name) for part in parts]) for name in ("gold", "answers", "said"))
+        return cls(parts[0].task, *joined)
+
+    @property
+    def value(self) -> float:
+        """Of the metric by which models are chosen."""
+        return self.task.score(self.gold, self.answers)
 
     def differs_by_chance(self, other: "Judged") -> float:
-        """The p-value of a paired test of the metric by which models are chosen."""
-        config = self.task.config
-        if config.metric == "accuracy":
-            return mcnemar(self.right, other.right)
-        return approximate_randomisation(self.gold, self.said, other.said, config.metric)
+        """The p-value of a paired test of that metric."""
+        return self.task.differs_by_chance(self.gold, self.said, other.said)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return list(chain.from_iterable(parts))
 
 
 def judge(place: Path, rows: Sequence[Row]) -> Judged:
@@ -45,21 +58,22 @@ def judge(place: Path, rows: Sequence[Row]) -> Judged:
     folder = load_folder(place)
     data = DataSettings.model_validate(folder.recipe["data"])
     store = encode(rows, folder.tokenizer, folder.task.config, data.reading)
-    answers = answer_store(folder.task, store, torch.device("cpu"), "float32")
-    gold = folder.task.gold(store)
-    return Judged(folder.task, gold, answers, folder.task.decide(answers), folder.task.is_right(gold, answers))
+    answers = folder.task.answer_store(store, torch.device("cpu"))
+    return Judged(folder.task, folder.task.gold(store), answers, folder.task.decide(answers))
 
 
 def score_test(place: Path, rows: Sequence[Row]) -> dict[str, Any]:
-    """Every metric, and which labels the model takes for which (not where a text may have several)."""
+    """Every metric, and of classifiers which labels they take for which (not where a text may have several)."""
     judged = judge(place, rows)
-    task, gold, answers = judged.task, judged.gold, judged.answers
-    labels = list(task.config.labels)
-    scored: dict[str, Any] = {"metrics": task.measure(gold, answers), "labels": labels, "confusion": None}
-    if not task.config.multi_label:
-        predicted = task.decide(answers).argmax(axis=1)
-        scored["confusion"] = confusion_matrix(gold, predicted, len(labels)).tolist()
-        scored["per_class"] = per_class(gold, predicted, labels)
+    task, gold = judged.task, judged.gold
+    scored: dict[str, Any] = {"metrics": task.measure(gold, judged.answers), "labels": [], "confusion": None}
+    if isinstance(task, Classification):
+        labels = list(task.config.labels)
+        scored["labels"] = labels
+        if not task.config.multi_label:
+            predicted = judged.said.argmax(axis=1)
+            scored["confusion"] = confusion_matrix(gold, predicted, len(labels)).tolist()
+            scored["per_class"] = per_class(gold, predicted, labels)
     return scored
 
 
@@ -84,10 +98,10 @@ def write_down_test(place: Path, metrics: Mapping[str, Any], corpus: Corpus) -> 
 def hardest_errors(judged: Judged, rows: Sequence[Row], no_texts: bool) -> list[dict[str, Any]]:
     """The dev texts that the model gets wrong and is surest of."""
     task, answers = judged.task, judged.answers
-    if task.config.multi_label:
+    if not isinstance(task, Classification) or task.config.multi_label:
         return []
     labels = task.config.labels
-    predicted = task.decide(answers).argmax(axis=1)
+    predicted = judged.said.argmax(axis=1)
     wrong = [i for i, row in enumerate(rows) if labels[predicted[i]] != row.label]
     wrong.sort(key=lambda i: -answers[i, predicted[i]])
     return [

@@ -12,6 +12,7 @@ from wenmo.data.splits import split_rows
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder
 from wenmo.tasks.abstention import CONFIDENCE, CalibrationRows, make_promise
+from wenmo.tasks.classification import ClassificationConfig, as_classifier
 from wenmo.training.corpus import Corpus, encode
 from wenmo.training.distribution import choose_device
 from wenmo.training.recipe import Recipe
@@ -66,6 +67,7 @@ def calibrate(
     if is_model_folder(Path(out)):
         raise InputError(f"{out}: a model stands there already; choose another --out")
     folder = load_folder(Path(model))
+    task = as_classifier(folder.task, model)
     separator = label_separator or folder.recipe.get("data", {}).get("label_separator") or None
     read = read_rows(
         data,
@@ -76,8 +78,8 @@ def calibrate(
         encoding=encoding,
     )
     corpus = _dealt(read.rows, promise_share)
-    recipe = _recipe(folder, corpus, overrides)
-    task = folder.task
+    recipe = _recipe(folder, task.config, corpus, overrides)
+    assert isinstance(recipe.task, ClassificationConfig)
     task.config = recipe.task
     dev, kept = (
         encode(rows, folder.tokenizer, task.config, recipe.data.reading) if rows else None
@@ -88,7 +90,7 @@ def calibrate(
     described = {**folder.recipe, "task": {**folder.recipe["task"], **_choices(task.config)}}
     told = folder.metrics | ({"calibration": trust.calibration} if trust.calibration else {})
     card = folder.card + _card(data, len(corpus.dev), len(corpus.calibration))
-    save_folder(Path(out), ModelFolder(task, folder.tokenizer, described, told, card, trust.rows))
+    save_folder(Path(out), ModelFolder(task, folder.tokenizer, described, told, card, calibration=trust.rows))
     return {
         "model": str(out),
         "rows": len(corpus.dev),
@@ -116,9 +118,8 @@ def _dealt(rows: Sequence[Row], promise_share: float) -> Corpus:
     return Corpus(train=[], dev=[rows[i] for i in chosen], calibration=[rows[i] for i in kept])
 
 
-def _recipe(folder: ModelFolder, corpus: Corpus, overrides: Sequence[str]) -> Recipe:
+def _recipe(folder: ModelFolder, before: ClassificationConfig, corpus: Corpus, overrides: Sequence[str]) -> Recipe:
     """The model's recipe with what is to be chosen now."""
-    before = folder.task.config
     asked = {**folder.recipe, "task": {**folder.recipe["task"], "labels": list(before.labels), "calibrate": True}}
     if before.threshold_for != "none":  # they were chosen for the probabilities as they were
         asked["task"]["thresholds"] = []

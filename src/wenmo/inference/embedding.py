@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
-from wenmo.inference.predictor import Predictor, TextCounts, loaded
+from wenmo.inference.loading import loaded_classifier
+from wenmo.inference.predictor import Predictor, TextCounts
 from wenmo.inference.texts import checked_texts
 from wenmo.inference.writers import refuse_to_overwrite, written_aside
 from wenmo.tasks.pairs import text_of
@@ -57,7 +58,7 @@ def embed_file(
     if path.suffix.lower() not in _WRITERS:
         raise InputError(f"{out}: vectors are written as {' or '.join(_WRITERS)}; name --out so")
     refuse_to_overwrite(source, out)
-    predictor = loaded(model)
+    predictor = loaded_classifier(model)
     counts = TextCounts()
     sources: deque[str] = deque()
     rows = stream_rows(source, text_column=text_column, text_b_column=text_b_column, encoding=encoding)

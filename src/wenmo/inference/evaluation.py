@@ -11,7 +11,8 @@ from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.inference.predictor import Predictor, TextCounts, loaded
+from wenmo.inference.loading import Model, loaded, loaded_classifier
+from wenmo.inference.predictor import Predictor, TextCounts
 from wenmo.inference.texts import checked_texts
 from wenmo.tasks.abstention import CONFIDENCE, Promise
 from wenmo.tasks.classification import label_ids
@@ -40,11 +41,11 @@ class _Answered:
     @property
     def right(self) -> NDArray[np.bool_]:
         """``(rows,)``."""
-        return self.predictor.task.is_right(self.gold, self.probabilities)
+        return self.predictor.task.is_right(self.gold, self.said)
 
 
 def evaluate(
-    model: Predictor | str | Path,
+    model: Model | Predictor | str | Path,
     data: str | Path,
     *,
     abstain: float | None = None,
@@ -87,6 +88,8 @@ def evaluate(
         InputError: the data cannot be read, or has labels that the model does not know, or the promise cannot be made.
     """
     predictor = loaded(model, device=device, precision=precision, runtime=runtime)
+    if not isinstance(predictor, Predictor):
+        return _by_its_task(predictor, data, abstain, against, text_column=text_column, encoding=encoding)
     promise = predictor.promise(abstain, confidence) if abstain is not None else None
     task = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None
@@ -104,7 +107,9 @@ def evaluate(
     confusion = None
     if not task.config.multi_label:
         confusion = confusion_matrix(answered.gold, answered.said.argmax(axis=1), len(predictor.labels)).tolist()
-    other = loaded(against, device=device, precision=precision, runtime=runtime) if against is not None else None
+    other = (
+        loaded_classifier(against, device=device, precision=precision, runtime=runtime) if against is not None else None
+    )
     errors = {"ece": as_metric(calibration["width"]), "ece_equal_mass": as_metric(calibration["mass"])}
     return {
         "task": task.config.task,
@@ -122,6 +127,15 @@ def evaluate(
         "unknown": counts.unknown,
         "notes": [*read.notes, *counts.warnings(predictor.max_length)],
     }
+
+
+def _by_its_task(
+    model: Model, data: str | Path, abstain: float | None, against: Any, **asked: str | None
+) -> dict[str, Any]:
+    """The same of a model that does not classify."""
+    if abstain is not None or against is not None:
+        raise InputError("--abstain and --against are for classifiers; leave them out")
+    return model.evaluate(data, **asked)
 
 
 def _answer(predictor: Predictor, rows: list[Row], counts: TextCounts) -> _Answered:

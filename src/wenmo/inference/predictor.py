@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from torch import Tensor, nn
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Text
 from wenmo.errors import InputError
-from wenmo.folder import ModelFolder, load_folder
+from wenmo.folder import ModelFolder
 from wenmo.inference.engines import Precision, choose_engine
 from wenmo.inference.long_texts import windowed
 from wenmo.inference.texts import Columns, listed, own_vectors, pooled_vectors, windows, without_known
 from wenmo.models.pooling import Pooling
 from wenmo.tasks.abstention import CONFIDENCE, Promise, require_promise
-from wenmo.tasks.classification import Classification
+from wenmo.tasks.classification import Classification, as_classifier
 from wenmo.tasks.drift import DriftWatch
 from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, encode_texts, unknown_shares
 from wenmo.text.tokenizers import Tokenizer
@@ -90,31 +89,6 @@ class TextCounts:
             logger.warning("%s", sentence)
 
 
-def load(path: str | Path, *, device: str = "", precision: str = "float32", runtime: str = "auto") -> "Predictor":
-    """Load a model folder for use.
-
-    Args:
-        path: what `wenmo.train` or `wenmo.compare` made.
-        device: such as ``cpu`` or ``cuda:1``; empty: a GPU where there is one.
-        precision: ``float32`` or ``bfloat16``.
-        runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN or a recurrent model on the CPU), or
-            ``auto``, which takes the fastest that covers the model.
-
-    Raises:
-        InputError: the folder is not a whole model, or one of the settings cannot work.
-    """
-    return Predictor(load_folder(Path(path)), device=device, precision=precision, runtime=runtime)
-
-
-def loaded(
-    model: "Predictor | str | Path", *, device: str = "", precision: str = "float32", runtime: str = "auto"
-) -> "Predictor":
-    """A model that may be loaded already, or else as `load` does it."""
-    if isinstance(model, Predictor):
-        return model
-    return load(model, device=device, precision=precision, runtime=runtime)
-
-
 class Predictor:
     """A model in use. Safe to use from several threads."""
 
@@ -122,10 +96,10 @@ class Predictor:
         self, folder: ModelFolder, *, device: str = "", precision: str = "float32", runtime: str = "auto"
     ) -> None:
         self.folder = folder
-        self.task: Classification = folder.task.eval()
+        self.task: Classification = as_classifier(folder.task.eval(), folder.place)
         self.tokenizer: Tokenizer = folder.tokenizer
-        self.extractor: nn.Module = folder.task.extractor
-        self.labels: tuple[str, ...] = folder.task.config.labels
+        self.extractor: nn.Module = self.task.extractor
+        self.labels: tuple[str, ...] = self.task.config.labels
         self.max_length: int = folder.recipe.get("data", {}).get("max_length", 0)
         """Tokens of a text that are read at once; 0: all."""
         self.long_texts = LongTexts.of_recipe(folder.recipe)

@@ -28,7 +28,8 @@ from typing import IO, Any, Protocol
 from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError, JobError
-from wenmo.inference.predictor import Predictor, TextCounts, loaded
+from wenmo.inference.loading import loaded_classifier
+from wenmo.inference.predictor import Predictor, TextCounts
 from wenmo.inference.texts import checked_texts
 from wenmo.tasks.abstention import Promise
 from wenmo.tasks.pairs import single_texts
@@ -85,7 +86,7 @@ def predict_file(
     """
     refuse_to_overwrite(source, out)
     file_format = file_format or _format_of(out)
-    predictor = loaded(model)
+    predictor = loaded_classifier(model)
     counts = TextCounts()
     without_text = abstained = 0
     has_text: deque[bool] = deque()

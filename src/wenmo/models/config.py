@@ -55,6 +55,9 @@ class ModelConfig(Config):
     fitting: ClassVar[Literal["gradient", "convex"]] = "gradient"
     """How the weights are found: by the training loop, or by a convex solver over counted n-grams."""
 
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag")
+    """What it can be trained to do: ``tag`` wants a vector for each token."""
+
     pair: ClassVar[PairMode] = "siamese"
     """How it reads pairs unless a person says otherwise."""
 

@@ -34,6 +34,7 @@ class LinearConfig(ModelConfig):
     """A linear model over the n-grams of a text."""
 
     fitting: ClassVar[Literal["gradient", "convex"]] = "convex"
+    tasks: ClassVar[tuple[str, ...]] = ("classify",)
 
     model_type: Literal["linear"] = "linear"
     vocab_size: int = 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wenmo.experiments.compare import BASELINES, Comparison, Watcher
+from wenmo.experiments.compare import Comparison, Watcher
 from wenmo.reports.comparison import write_comparison_report
 from wenmo.training.fitting import without_what_cannot_apply
 from wenmo.training.progress import Observer
@@ -67,6 +67,7 @@ def compare(
     overrides: Sequence[str] = (),
     seed: int | None = None,
     vectors: str | Path | None = None,
+    task: str | None = None,
     text_column: str | None = None,
     text_b_column: str | None = None,
     label_column: str | None = None,
@@ -88,6 +89,7 @@ def compare(
         folds: cross-validation in place of one dev part.
         budget: time for training all networks, like ``"10m"``; epochs, then sizes, follow it.
         max_size: no larger model wins, like ``"20MB"``.
+        task: what is to be learnt, such as ``classify``; left out: read off the data.
         hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
         no_texts: the report shows no text of the data.
 
@@ -109,11 +111,12 @@ def compare(
             "time_column": time_column,
             "encoding": encoding,
         },
-        "task": {"hierarchy_separator": hierarchy_separator},
+        "task": {"task": task, "hierarchy_separator": hierarchy_separator},
         "training": {"seed": seed},
     }
-    names = list(dict.fromkeys([*BASELINES, *models]))
     below, file = {"data": {"test_share": 0.1}}, Path(recipe) if recipe else None
+    baselines = Recipe.build(model=[*models, "tfidf"][0], below=below, file=file, values=shared).task.baselines
+    names = list(dict.fromkeys([*baselines, *models]))
     recipes = {}
     for name in names:
         plain = Recipe.build(model=name, below=below, file=file, values=shared)

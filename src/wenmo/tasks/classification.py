@@ -1,9 +1,9 @@
 """Classification: one label a text or a pair of texts, or several, over any extractor."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -11,23 +11,44 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wenmo.data.batching import second_batch, store_batch
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
-from wenmo.models.config import Config, ModelConfig
+from wenmo.models.config import ModelConfig
 from wenmo.models.windows import Windows
+from wenmo.tasks.answering import answer_rows
 from wenmo.tasks.hierarchy import Hierarchy
 from wenmo.tasks.losses import ClassificationLoss, LossName
-from wenmo.tasks.metrics import Interval, Matrix, classification_metrics
-from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, one_above_the_other, pair_vector
-from wenmo.tasks.task import Example
+from wenmo.tasks.metrics import Interval, Matrix, approximate_randomisation, classification_metrics, mcnemar
+from wenmo.tasks.pairs import (
+    VECTORS_OF_A_PAIR,
+    Pair,
+    encode_texts,
+    one_above_the_other,
+    pair_vector,
+    refuse_other_kind,
+    resolved_pair,
+    single_texts,
+    text_of,
+)
+from wenmo.tasks.task import CardText, Columns, Example, Task, TaskConfig, in_markdown, take_over_weights
 from wenmo.tasks.thresholds import ThresholdFor, check_decision, decide_by
+from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
+
+_PAIRS_IN_WORDS = {
+    "siamese": ("It reads both texts of a pair by themselves, with the same weights, and compares them.",),
+    "joined": ("It reads both texts of a pair as one text with a separator between them.",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationConfig(Config):
+class ClassificationConfig(TaskConfig):
     """What is to be answered, and how the head is trained."""
+
+    baselines: ClassVar[tuple[str, ...]] = ("tfidf", "nbsvm")
+    in_folder: ClassVar[tuple[str, ...]] = ("problem_type", "id2label", "label2id", "pair", "hierarchy_separator")
 
     task: Literal["classify"] = "classify"
     labels: tuple[str, ...] = ()
@@ -85,6 +106,113 @@ class ClassificationConfig(Config):
         if not 0 <= self.least_precision < 1:
             raise ValueError(f"least_precision is a share such as 0.95; got {self.least_precision}")
 
+    def settled(self, rows: Sequence[Row], model: ModelConfig, before: Self | None, source: str) -> Self:
+        """The settings with the labels of the rows, behind those of the model that a run goes on from, and pairs.
+
+        Raises:
+            InputError: there is only one label, or none; some rows are pairs and others are not.
+        """
+        found, several = find_labels(rows)
+        known = before.labels if before else self.labels
+        if not known and not found:
+            raise InputError(f"{source}: no row has a label; a classifier needs some to learn")
+        if not known and len(found) < 2 and not several:
+            raise InputError(f"{source}: every row has the label {found[0]!r}; a classifier needs two")
+        if before and self.hierarchy_separator != before.hierarchy_separator:
+            raise InputError("task.hierarchy_separator: with --from, it is the model's own; leave it out")
+        if self.hierarchy_separator and several:
+            raise InputError(
+                f"{source}: rows have several labels, and task.hierarchy_separator is for one; leave it out"
+            )
+        new = tuple(label for label in found if label not in known)
+        labels = (*known, *new) if before or not known else known
+        pair = self._settled_pair(rows, model, before, source)
+        return replace(self, labels=labels, multi_label=self.multi_label or several, pair=pair)
+
+    def _settled_pair(self, rows: Sequence[Row], model: ModelConfig, before: Self | None, source: str) -> Pair:
+        are_pairs = any(row.text_b is not None for row in rows)
+        asked = self.pair if before is None or are_pairs else "none"  # with --from, nobody asked for it here
+        pair = resolved_pair(asked, rows, model.pair)
+        if before is not None and pair != before.pair:
+            raise InputError(
+                f"{source}: with --from, texts are read as before, task.pair={before.pair}, "
+                f"and here it would be {pair}; bring data of the same kind, or train anew"
+            )
+        return pair
+
+    def texts(self, rows: Iterable[Row]) -> Iterable[str]:
+        """The texts; of a pair, both."""
+        return single_texts(list(rows))
+
+    def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> Tokenizer:
+        """With a separator where pairs are joined."""
+        if self.pair == "joined":
+            config = replace(config, separator=True)
+        return Tokenizer.train(self.texts(rows), config)
+
+    def columns(self, rows: Sequence[Row], tokenizer: Tokenizer, reading: LongTexts) -> Columns:
+        """The ids of the texts as `wenmo.tasks.pairs.encode_texts` has them, and ``labels``."""
+        labels = label_ids(rows, self)
+        for row in rows:
+            refuse_other_kind(text_of(row), self.pair, row.source)
+        texts = encode_texts([text_of(row) for row in rows], tokenizer, self.pair, reading).columns
+        return {**texts, "labels": labels}
+
+    @property
+    def num_labels(self) -> int:
+        """Labels to choose from."""
+        return len(self.labels)
+
+    @property
+    def compares(self) -> bool:
+        """Whether both texts of a pair are read by themselves."""
+        return self.pair == "siamese"
+
+    def build(self, extractor: nn.Module, model: ModelConfig, windows: Windows | None) -> "Classification":
+        """A linear layer over the extractor."""
+        return Classification(extractor, model, self, windows)
+
+    @classmethod
+    def from_folder(cls, settings: Mapping[str, Any], described: Mapping[str, Any]) -> Self:
+        """The labels are those of ``config.json``, where other tools look for them."""
+        labels = tuple(described["id2label"][str(i)] for i in range(len(described["id2label"])))
+        config = cls.from_dict({**settings, "labels": labels})
+        config.check_decision()
+        return config
+
+    def described(self) -> dict[str, Any]:
+        """The labels as the Hugging Face ecosystem writes them, and how texts are read."""
+        return {
+            "problem_type": "multi_label_classification" if self.multi_label else "single_label_classification",
+            "id2label": {str(i): label for i, label in enumerate(self.labels)},
+            "label2id": {label: i for i, label in enumerate(self.labels)},
+            **({"pair": self.pair} if self.pair != "none" else {}),
+            **({"hierarchy_separator": self.hierarchy_separator} if self.hierarchy_separator else {}),
+        }
+
+    def noun(self) -> str:
+        """Texts, or pairs of them."""
+        return "text" if self.pair == "none" else "pair"
+
+    def card(self, model_type: str) -> CardText:
+        """The labels, and how pairs are read."""
+        noun = self.noun()
+        title = f"{model_type} for {len(self.labels)} labels{' of pairs of texts' if noun == 'pair' else ''}"
+        labels = ", ".join(f"`{in_markdown(label)}`" for label in self.labels)
+        levels = f"Their levels stand between `{in_markdown(self.hierarchy_separator)}`."
+        sections = (
+            *_PAIRS_IN_WORDS.get(self.pair, ()),
+            "## Labels",
+            labels,
+            *([levels] if self.hierarchy_separator else []),
+        )
+        limits = (
+            f"It answers every {noun} with one of its labels, also a {noun} of another kind, language or time than "
+            "it was trained on.",
+            "Words that were not in the training data are unknown to it.",
+        )
+        return CardText(title, sections, limits)
+
     def check_decision(self) -> None:
         """Refuse thresholds and costs that cannot work for the labels, as `wenmo.tasks.thresholds.check_decision`."""
         check_decision(
@@ -98,10 +226,18 @@ class ClassificationConfig(Config):
         )
 
 
-class Classification(nn.Module):
+class Classification(Task):
     """A linear layer over the vector that an extractor makes of a text."""
 
-    def __init__(self, extractor: nn.Module, extractor_config: ModelConfig, config: ClassificationConfig) -> None:
+    config: ClassificationConfig
+
+    def __init__(
+        self,
+        extractor: nn.Module,
+        extractor_config: ModelConfig,
+        config: ClassificationConfig,
+        windows: Windows | None = None,
+    ) -> None:
         super().__init__()
         if len(config.labels) < 2 and not config.multi_label:
             raise InputError(f"a classifier needs at least two labels; the data has {list(config.labels)}")
@@ -109,7 +245,7 @@ class Classification(nn.Module):
         self.extractor_config = extractor_config
         self.config = config
         self.metric: str = config.metric
-        self.windows: Windows | None = None
+        self.windows = windows
         """How a text is read that is longer than the extractor reads at once; None: as it is."""
         self.dropout = nn.Dropout(config.dropout_prob)
         self.hierarchy = Hierarchy(config.labels, config.hierarchy_separator) if config.hierarchy_separator else None
@@ -180,7 +316,7 @@ class Classification(nn.Module):
         summed: tuple[Tensor, Tensor] = self.loss(self.logits(example.batch, example.batch_b).float(), example.labels)
         return summed
 
-    def learn_frequencies(self, train: TokenStore) -> None:
+    def prepare(self, train: TokenStore) -> None:
         """Where the settings want classes weighed, weigh them by the texts that will be trained on."""
         if self.config.class_weights == "balanced":
             self.loss.weigh_by(self.gold(train), len(self.config.labels))
@@ -192,6 +328,14 @@ class Classification(nn.Module):
     def probabilities(self, logits: Tensor) -> Tensor:
         """``(..., num_labels)`` logits to probabilities."""
         return logits.sigmoid() if self.config.multi_label else logits.softmax(dim=-1)
+
+    def answer_store(self, store: TokenStore, device: torch.device, precision: str = "float32") -> NDArray[np.float32]:
+        """``(rows, num_labels)`` probabilities."""
+        return answer_rows(self, self.answers, store, device, precision)
+
+    def logits_of_store(self, store: TokenStore, device: torch.device) -> NDArray[np.float32]:
+        """``(rows, num_labels)``."""
+        return answer_rows(self, self.logits, store, device, "float32")
 
     def example(self, store: TokenStore, rows: NDArray[np.int64]) -> Example:
         """Some rows of a store with columns ``input_ids`` and ``labels``, and those of pairs."""
@@ -218,16 +362,15 @@ class Classification(nn.Module):
     def score(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> float:
         """The value of the metric by which models are chosen."""
         if self.metric == "accuracy":
-            return float(self.is_right(gold, answers).mean())
+            return float(self.is_right(gold, self.decide(answers)).mean())
         # The value alone is wanted, at every look at dev; its interval would take most of the time.
         metrics = classification_metrics(
             gold, answers, multi_label=self.config.multi_label, predicted=self.decide(answers), resamples=1
         )
         return metrics[self.metric]["value"]
 
-    def is_right(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """``(rows,)``: whether all labels of a text are answered as they should be."""
-        said = self.decide(answers)
+    def is_right(self, gold: NDArray[Any], said: Matrix) -> NDArray[np.bool_]:
+        """``(rows,)``: whether all labels of a text are those said to it."""
         if self.config.multi_label:
             return np.asarray((said == (gold > 0)).all(axis=1))
         return np.asarray(said.argmax(axis=1) == gold)
@@ -250,6 +393,32 @@ class Classification(nn.Module):
         if self.hierarchy is None:
             return metrics
         return metrics | self.hierarchy.measure(gold, self.decide(answers).argmax(axis=1))
+
+    def differs_by_chance(self, gold: NDArray[Any], said: Matrix, others: Matrix) -> float:
+        """The p-value of a paired test of the metric between what two models said to the same rows."""
+        if self.config.metric == "accuracy":
+            return mcnemar(self.is_right(gold, said), self.is_right(gold, others))
+        return approximate_randomisation(gold, said, others, self.config.metric)
+
+    @torch.no_grad()
+    def take_over(self, before: Task) -> None:
+        """The weights of an earlier model; of its head, the rows of the labels or nodes it knew."""
+        assert isinstance(before, Classification)
+        take_over_weights(self.extractor, before.extractor)
+        places = [self.outputs.index(name) for name in before.outputs]
+        self.classifier.weight[places] = before.classifier.weight
+        self.classifier.bias[places] = before.classifier.bias
+
+
+def as_classifier(task: Task, place: object) -> Classification:
+    """A task that has to be a classification.
+
+    Raises:
+        InputError: it is another one.
+    """
+    if not isinstance(task, Classification):
+        raise InputError(f"{place}: this is for classifiers, and the model there was trained to {task.config.task}")
+    return task
 
 
 def find_labels(rows: Iterable[Row]) -> tuple[tuple[str, ...], bool]:

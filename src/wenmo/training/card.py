@@ -1,17 +1,14 @@
 """The model card: what a model is, what it was trained on, how good it is, where it ends, how to make it again."""
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from wenmo.folder import wenmo_version
+from wenmo.tasks.task import in_markdown
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe
-
-_PAIRS = {
-    "siamese": ["It reads both texts of a pair by themselves, with the same weights, and compares them.", ""],
-    "joined": ["It reads both texts of a pair as one text with a separator between them.", ""],
-}
 
 
 def model_card(
@@ -25,25 +22,19 @@ def model_card(
     start: Path | None = None,
 ) -> str:
     """Markdown for the ``README.md`` of a model folder; ``start`` is the model that the run went on from."""
-    labels, separator = recipe.task.labels, recipe.task.hierarchy_separator
-    noun = "text" if recipe.task.pair == "none" else "pair"
+    said, noun = recipe.task.card(recipe.model.model_type), recipe.task.noun()
     lines = [
-        f"# {recipe.model.model_type} for {len(labels)} labels{' of pairs of texts' if noun == 'pair' else ''}",
+        f"# {said.title}",
         "",
         f"Trained with wenmo {wenmo_version()}; {parameters:,} parameters; {vocabulary}.",
         "",
-        *_PAIRS.get(recipe.task.pair, []),
-        "## Labels",
-        "",
-        ", ".join(f"`{_code(label)}`" for label in labels),
-        "",
-        *([f"Their levels stand between `{_code(separator)}`.", ""] if separator else []),
+        *chain.from_iterable((section, "") for section in said.sections),
         "## Data",
         "",
         f"Train {len(corpus.train):,} {noun}s, dev {len(corpus.dev):,}, test {len(corpus.test):,}{_kept(corpus)}; "
         f"SHA-256 of texts and labels `{corpus.digest()}`.",
         "",
-        *[f"- {_code(note)}" for note in corpus.notes],
+        *[f"- {in_markdown(note)}" for note in corpus.notes],
         "",
         "## Metrics",
         "",
@@ -56,13 +47,11 @@ def model_card(
         "",
         "## Limits",
         "",
-        f"- It answers every {noun} with one of its labels, also a {noun} of another kind, language or time than "
-        "it was trained on.",
-        "- Words that were not in the training data are unknown to it.",
+        *(f"- {limit}" for limit in said.limits),
         f"- Longer texts are {recipe.data.reading.participle}; {num_cut} of the training texts reached that length."
         if recipe.data.max_length
         else "- Texts are read to their end.",
-        f"- {_probabilities(metrics)}",
+        *([f"- {_probabilities(metrics)}"] if recipe.task.num_labels else []),
         "",
         "## Make it again",
         "",
@@ -92,8 +81,3 @@ def _metric_rows(metrics: Mapping[str, Any]) -> list[str]:
         for part in ("dev", "test")
         for name, value in (metrics.get(part) or {}).items()
     ]
-
-
-def _code(text: str) -> str:
-    """Text that may stand in a Markdown line: no line breaks, no ticks, no tags."""
-    return " ".join(text.split()).replace("`", "'").replace("<", "&lt;")

@@ -7,12 +7,13 @@ import torch
 
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, load_folder
-from wenmo.tasks.classification import Classification
+from wenmo.tasks.task import Task
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.corpus import Corpus, encode, read_corpus
-from wenmo.training.loop import answer_store
 from wenmo.training.recipe import DataSettings
 
+_OF_THE_ROWS = ("labels",)
+"""Settings of a task that its rows tell."""
 _KEPT_OF_THE_DATA = ("tokenizer", "max_length", "long_texts", "window_overlap", "bucket")
 
 
@@ -31,17 +32,17 @@ def settings_of(start: Path, model: str | None) -> dict[str, Any]:
     old = folder.recipe
     return {
         "model": config.to_dict(),
-        "task": {name: value for name, value in old["task"].items() if name != "labels"},
+        "task": {name: value for name, value in old["task"].items() if name not in _OF_THE_ROWS},
         "data": {name: old["data"][name] for name in _KEPT_OF_THE_DATA if name in old["data"]},
         "training": old["training"],
     }
 
 
-def forgetting(before: ModelFolder, task: Classification, tokenizer: Tokenizer) -> dict[str, Any] | None:
+def forgetting(before: ModelFolder, task: Task, tokenizer: Tokenizer) -> dict[str, Any] | None:
     """How the old and the new model answer the dev part of the old model's data; None where it is no longer there."""
     data = DataSettings.model_validate(before.recipe.get("data", {}))
     try:
-        corpus = read_corpus(data)
+        corpus = read_corpus(data, before.task.config)
     except (InputError, OSError):
         return None
     # Whoever chose among models may have kept the test part from this one.
@@ -52,6 +53,6 @@ def forgetting(before: ModelFolder, task: Classification, tokenizer: Tokenizer) 
     values = {}
     for name, model in (("before", before.task), ("after", task)):
         store = encode(old_dev, tokenizer, model.config, data.reading)
-        answers = answer_store(model, store, torch.device("cpu"), "float32")
+        answers = model.answer_store(store, torch.device("cpu"))
         values[name] = model.measure(model.gold(store), answers)
     return {"rows": len(old_dev), "before": values["before"], "after": values["after"]}

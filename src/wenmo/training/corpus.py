@@ -1,7 +1,6 @@
 """The texts of a run: read, split, and turned into stores of ids."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,15 +12,15 @@ import numpy as np
 from wenmo.data.batching import FIRST, SECOND
 from wenmo.data.check import look_like_measurements
 from wenmo.data.long_texts import LongTexts
-from wenmo.data.readers import read_rows
+from wenmo.data.readers import Asked
 from wenmo.data.rows import Row
 from wenmo.data.splits import split_rows
 from wenmo.data.store import TokenStore, TokenStoreWriter
 from wenmo.errors import InputError
-from wenmo.tasks.classification import ClassificationConfig, find_labels, label_ids
-from wenmo.tasks.pairs import COLUMNS, encode_texts, refuse_other_kind, single_texts, text_of
+from wenmo.tasks.classification import find_labels
+from wenmo.tasks.task import TaskConfig
 from wenmo.text.tokenizers import Tokenizer
-from wenmo.training.recipe import DataSettings
+from wenmo.training.recipe import DataSettings, located
 
 _ENCODED_AT_ONCE = 4096
 _CHARACTERS_IN_MEMORY = 100_000_000
@@ -45,12 +44,19 @@ class Corpus:
         kept = (self.calibration,) if self.calibration else ()  # without them, the digest of older folders
         for part in (self.train, self.dev, self.test, *kept):
             for row in part:
-                digest.update(repr((row.text, row.text_b, row.label)).encode("utf-8", "surrogatepass"))
+                digest.update(repr(_told(row)).encode("utf-8", "surrogatepass"))
             digest.update(b"\0")
         return digest.hexdigest()
 
 
-def read_corpus(data: DataSettings) -> Corpus:
+def _told(row: Row) -> tuple[object, ...]:
+    """What a row says; what only other tasks know is left out, so that older folders keep their digest."""
+    said = (row.text, row.text_b, row.label)
+    more = (row.words, row.tags, row.target)
+    return said if more == (None, None, None) else (*said, *more)
+
+
+def read_corpus(data: DataSettings, task: TaskConfig) -> Corpus:
     """Read the files of a recipe; parts that no file gives are shares of train.
 
     Raises:
@@ -59,9 +65,9 @@ def read_corpus(data: DataSettings) -> Corpus:
     if not data.train:
         raise InputError("no training data is named; give a file, for example wenmo train reviews.tsv")
     notes: list[str] = []
-    train = _read(data.train, data, notes)
+    train = _read(data.train, data, task, notes)
     named = ("dev", "test", "calibration")
-    given = {name: _read(source, data, notes) for name in named if (source := getattr(data, name))}
+    given = {name: _read(source, data, task, notes) for name in named if (source := getattr(data, name))}
     wanted = {"dev": data.dev_share, "calibration": data.calibration_share, "test": data.test_share}
     shares = {name: share for name, share in wanted.items() if name not in given and share > 0}
     if shares:
@@ -78,44 +84,30 @@ def read_corpus(data: DataSettings) -> Corpus:
     return corpus
 
 
-def located(source: str) -> str:
-    """A relative path that is not here, but below the folder that WENMO_DATA names, as it stands there.
-
-    So a recipe can name a published data set without saying where it lies on one machine.
-    """
-    folder = os.environ.get("WENMO_DATA", "")
-    there = Path(folder) / source
-    return str(there) if folder and not Path(source).exists() and there.exists() else source
-
-
 def encode(
     rows: Sequence[Row],
     tokenizer: Tokenizer,
-    task: ClassificationConfig,
+    task: TaskConfig,
     reading: LongTexts,
     place: Path | None = None,
 ) -> TokenStore:
-    """Rows as ids of tokens and labels; of long texts, what ``reading`` keeps.
-
-    A pair has the columns that ``task.pair`` wants (`wenmo.tasks.pairs.encode_texts`).
+    """Rows as the columns that their task wants; of long texts, what ``reading`` keeps.
 
     A store of many characters goes to the file ``place``, where one is named, and is mapped into memory.
     """
-    labels = label_ids(rows, task)
-    for row in rows:
-        refuse_other_kind(text_of(row), task.pair, row.source)
-    windows = (rows[start : start + _ENCODED_AT_ONCE] for start in range(0, len(rows), _ENCODED_AT_ONCE))
-    ids = (encode_texts([text_of(row) for row in part], tokenizer, task.pair, reading).columns for part in windows)
-    names = COLUMNS[task.pair]
-    if place is None or sum(len(text) for text in single_texts(rows)) < _CHARACTERS_IN_MEMORY:
-        parts = list(ids)
-        columns = {name: list(chain.from_iterable(part[name] for part in parts)) for name in names}
-        return TokenStore.from_rows(**columns, labels=labels)
+    spans = (rows[start : start + _ENCODED_AT_ONCE] for start in range(0, len(rows), _ENCODED_AT_ONCE))
+    parts = (task.columns(span, tokenizer, reading) for span in spans)
+    if place is None or sum(len(text) for text in task.texts(rows)) < _CHARACTERS_IN_MEMORY:
+        kept = list(parts) or [task.columns([], tokenizer, reading)]
+        return TokenStore.from_rows(
+            **{name: list(chain.from_iterable(part[name] for part in kept)) for name in kept[0]}
+        )
     place.parent.mkdir(parents=True, exist_ok=True)
-    with TokenStoreWriter(place, dict.fromkeys((*names, "labels"), np.int32)) as writer:
-        encoded = chain.from_iterable(zip(*(part[name] for name in names), strict=True) for part in ids)
-        for row_ids, row_labels in zip(encoded, labels, strict=True):
-            writer.append({**dict(zip(names, row_ids, strict=True)), "labels": row_labels})
+    first = next(parts)
+    with TokenStoreWriter(place, dict.fromkeys(first, np.int32)) as writer:
+        for part in chain([first], parts):
+            for values in zip(*part.values(), strict=True):
+                writer.append(dict(zip(part, values, strict=True)))
     return TokenStore.open(place)
 
 
@@ -127,17 +119,17 @@ def count_cut(store: TokenStore, reading: LongTexts) -> int:
     return int((np.max(lengths, axis=0) >= reading.max_length).sum())
 
 
-def _read(source: str, data: DataSettings, notes: list[str]) -> list[Row]:
-    found = read_rows(
-        located(source),
-        text_column=data.text_column or None,
-        text_b_column=data.text_b_column or None,
-        label_column=data.label_column or None,
-        group_column=data.group_column or None,
-        time_column=data.time_column or None,
-        label_separator=data.label_separator or None,
-        encoding=data.encoding or None,
-    )
+def _read(source: str, data: DataSettings, task: TaskConfig, notes: list[str]) -> list[Row]:
+    asked: Asked = {
+        "text_column": data.text_column or None,
+        "text_b_column": data.text_b_column or None,
+        "label_column": data.label_column or None,
+        "group_column": data.group_column or None,
+        "time_column": data.time_column or None,
+        "label_separator": data.label_separator or None,
+        "encoding": data.encoding or None,
+    }
+    found = task.read(located(source), **asked)
     notes += found.notes
     if found.dropped:
         first = found.dropped[0]

@@ -20,13 +20,18 @@ def refuse_what_cannot_apply(recipe: Recipe) -> None:
     Raises:
         InputError: a setting cannot apply to the model, or two settings would correct the same thing twice.
     """
-    balanced = recipe.task.class_weights == "balanced"
+    task = recipe.task
+    if not isinstance(task, ClassificationConfig):
+        if recipe.training.sampling == "balanced":
+            raise InputError("training.sampling=balanced is for texts with a label; leave it out")
+        return
+    balanced = task.class_weights == "balanced"
     if balanced and recipe.training.sampling == "balanced":
         raise InputError(
             "task.class_weights=balanced and training.sampling=balanced each make all labels count the same; together "
             "the rare ones would count most. Set one of them"
         )
-    if recipe.task.pair == "joined" and recipe.data.max_length and recipe.data.long_texts != "head":
+    if task.pair == "joined" and recipe.data.max_length and recipe.data.long_texts != "head":
         raise InputError(
             f"data.long_texts={recipe.data.long_texts}: of texts that are joined the longer one gives way at its end; "
             "leave it out, or read them with task.pair=siamese"

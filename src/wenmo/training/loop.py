@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from wenmo.data.batching import BatchOrder, Rows, row_places, second_batch, store_batch
+from wenmo.data.batching import BatchOrder, Rows, row_places
 from wenmo.data.sampling import rows_of_classes
 from wenmo.data.store import TokenStore
 from wenmo.errors import JobError
 from wenmo.features import IGNORED_LABEL
+from wenmo.tasks.answering import autocast
 from wenmo.tasks.task import Example, Task
 from wenmo.training import checkpointing as ckpt
 from wenmo.training.distribution import World
@@ -41,7 +41,6 @@ from wenmo.training.progress import JsonLog, Observer
 from wenmo.training.recipe import TrainingSettings
 
 _SECONDS_BETWEEN_SAVES = 60.0
-_ANSWERING = BatchOrder(batch_tokens=4096, bucket=1 << 20, shuffle=False)
 
 
 class Loop:
@@ -49,7 +48,7 @@ class Loop:
 
     def __init__(
         self,
-        task: nn.Module,
+        task: Task,
         train: TokenStore,
         dev: TokenStore | None,
         settings: TrainingSettings,
@@ -60,13 +59,13 @@ class Loop:
         world: World | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.task, self.settings, self.device = task.to(device), settings, device
+        self.task: Task = task.to(device)
+        self.settings, self.device = settings, device
         self.world = world or World()
-        self._task: Task = task  # type: ignore[assignment]
         self._train, self._dev, self._folder, self._observers = train, dev, folder, observers
         self._lengths = row_places(train.columns)
         balanced = settings.sampling == "balanced"
-        self._classes = rows_of_classes(self._task.gold(train)) if balanced else None
+        self._classes = rows_of_classes(self.task.gold(train)) if balanced else None
         self._order = BatchOrder(
             batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, bucket=bucket, seed=settings.seed
         )
@@ -155,8 +154,8 @@ class Loop:
         self._seed_update()
         losses, count = torch.zeros(1, device=self.device), torch.zeros(1, device=self.device)
         for rows, counts in group:
-            example = _to_device(self._task.example(self._train, rows), self.device, counts)
-            with _autocast(self.device, self.settings.precision):
+            example = _to_device(self.task.example(self._train, rows), self.device, counts)
+            with autocast(self.device, self.settings.precision):
                 loss, number = self.task(example)
             loss.backward()
             losses += loss.detach()
@@ -173,7 +172,7 @@ class Loop:
                 parameters["lr"] = self.settings.learning_rate * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self._task.constrain()
+        self.task.constrain()
         self.state.loss_sum += loss_value
         self.state.loss_count += labels
         return loss_value / labels
@@ -233,9 +232,9 @@ class Loop:
         }
         self.state.loss_sum = self.state.loss_count = 0.0
         if self._dev is not None:
-            answers = answer_store(self.task, self._dev, self.device, self.settings.precision)
-            score = self._task.score(self._task.gold(self._dev), answers)
-            record[f"dev_{self._task.metric}"] = score
+            answers = self.task.answer_store(self._dev, self.device, self.settings.precision)
+            score = self.task.score(self.task.gold(self._dev), answers)
+            record[f"dev_{self.task.metric}"] = score
             self._remember(score)
         patience = self.settings.patience
         self.state.finished = late or bool(patience and self.state.evaluations_since_best >= patience)
@@ -245,7 +244,8 @@ class Loop:
             observer.evaluated(record)
 
     def _remember(self, score: float) -> None:
-        if self.state.best_score is None or score > self.state.best_score:
+        sign = -1 if self.task.lower_is_better else 1
+        if self.state.best_score is None or sign * score > sign * self.state.best_score:
             self.state.best_score, self.state.best_step = score, self.state.step
             self.state.evaluations_since_best = 0
             self._best = {name: value.detach().clone() for name, value in self.task.state_dict().items()}
@@ -272,33 +272,13 @@ class Loop:
         return time.monotonic() - self._last_save
 
 
-@torch.no_grad()
-def answer_store(
-    task: nn.Module, store: TokenStore, device: torch.device, precision: str, *, logits: bool = False
-) -> NDArray[np.float32]:
-    """The task's answers to every row of a store, in its order; or the logits that they are made of."""
-    answer = task.logits if logits else task.answers
-    task.eval()
-    answers: NDArray[np.float32] | None = None
-    for rows in _ANSWERING.epoch(row_places(store.columns), 0):
-        second = second_batch(store, rows)
-        batches = (store_batch(store, rows).to(device), second.to(device) if second else None)
-        with _autocast(device, precision):
-            values = answer(*batches).float().cpu().numpy()  # type: ignore[operator]
-        if answers is None:
-            answers = np.empty((len(store), *values.shape[1:]), np.float32)
-        answers[rows] = values
-    return answers if answers is not None else np.empty((0, 0), np.float32)
-
-
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
-
-
 def _to_device(example: Example, device: torch.device, counts: bool) -> Example:
     labels = example.labels if counts else torch.full_like(example.labels, IGNORED_LABEL)
     second = example.batch_b.to(device) if example.batch_b else None
-    return replace(example, batch=example.batch.to(device), batch_b=second, labels=labels.to(device))
+    written = example.decoder_input_ids.to(device) if example.decoder_input_ids is not None else None
+    return replace(
+        example, batch=example.batch.to(device), batch_b=second, labels=labels.to(device), decoder_input_ids=written
+    )
 
 
 @contextmanager

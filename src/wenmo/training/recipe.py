@@ -5,9 +5,11 @@ a saved recipe again gives the same model. Its parts are the very dataclasses th
 """
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -27,6 +29,8 @@ from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import Preset, config_class, preset
 from wenmo.tasks.classification import ClassificationConfig
+from wenmo.tasks.registry import task_config_class, task_of_source
+from wenmo.tasks.task import TaskConfig
 from wenmo.text.tokenizers import TokenizerConfig
 
 _Count = Annotated[int, Field(ge=0)]
@@ -191,6 +195,15 @@ def _model(value: Any) -> Any:
     return TypeAdapter(kind).validate_python(value)
 
 
+def _task(value: Any) -> Any:
+    """The settings of the task that ``task`` names, classification where it names none."""
+    if isinstance(value, TaskConfig):
+        return value
+    kind = task_config_class(value.get("task", "classify"))
+    kind.check_names(value)
+    return TypeAdapter(kind).validate_python(value)
+
+
 class Recipe(_Settings):
     """The whole of a run."""
 
@@ -198,7 +211,7 @@ class Recipe(_Settings):
 
     data: DataSettings = DataSettings()
     model: Annotated[ModelConfig, BeforeValidator(_model), PlainSerializer(_config_to_dict)]
-    task: Annotated[ClassificationConfig, PlainSerializer(_config_to_dict)] = ClassificationConfig()
+    task: Annotated[TaskConfig, BeforeValidator(_task), PlainSerializer(_config_to_dict)] = ClassificationConfig()
     training: TrainingSettings = TrainingSettings()
 
     @model_validator(mode="after")
@@ -222,7 +235,9 @@ class Recipe(_Settings):
         values: Mapping[str, Any] | None = None,
         overrides: Sequence[str] = (),
     ) -> Self:
-        """Put a recipe together; later ones win: the preset, what is below, the file, the values, the overrides.
+        """Put a recipe together; later ones win: preset, the task's defaults, what is below, file, values, overrides.
+
+        The task is read off the data where nothing names it.
 
         Args:
             model: the name of a preset; may be left out where the file or what is below it names a model.
@@ -256,11 +271,9 @@ class Recipe(_Settings):
             told = {**in_file, **(_model_values(preset(named)) if named else {})}
             if any(_listed(told.get(field, value)) != _listed(value) for field, value in wanted.items()):
                 from_file, in_file = _for_any_model(from_file), {}
-        merged = _merge(merged, below)
-        merged = _merge(merged, {**from_file, "model": in_file})
-        merged = _merge(merged, values or {})
-        for override in overrides:
-            merged = _merge(merged, _parse_override(override))
+        said = [below, {**from_file, "model": in_file}, values or {}, *map(_parse_override, overrides)]
+        task = _task_of(reduce(_merge, said, merged))
+        merged = reduce(_merge, said, _merge(merged, {**task_config_class(task).defaults, "task": {"task": task}}))
         if "model_type" not in merged.get("model", {}):
             raise InputError("no model is named; use --model, for example --model textcnn")
         return cls.from_dict(merged)
@@ -313,6 +326,25 @@ def _for_any_model(from_file: Mapping[str, Any]) -> dict[str, Any]:
     data = {name: value for name, value in from_file.get("data", {}).items() if name not in _SUITS_ONE_MODEL}
     training = {name: value for name, value in from_file.get("training", {}).items() if name in _OF_ANY_TRAINING}
     return {**from_file, "data": data, "training": training}
+
+
+def _task_of(values: Mapping[str, Any]) -> str:
+    """What is named, or else what the training data is for."""
+    data = values.get("data", {})
+    named = values.get("task", {}).get("task")
+    if named or data.get("text_column") or not data.get("train"):
+        return str(named or ClassificationConfig.task)
+    return task_of_source(located(str(data["train"])))
+
+
+def located(source: str) -> str:
+    """A relative path that is not here, but below the folder that WENMO_DATA names, as it stands there.
+
+    So a recipe can name a published data set without saying where it lies on one machine.
+    """
+    folder = os.environ.get("WENMO_DATA", "")
+    there = Path(folder) / source
+    return str(there) if folder and not Path(source).exists() and there.exists() else source
 
 
 def _parse_override(text: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from wenmo.errors import InputError, JobError
 from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, write_text
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import Interval
+from wenmo.tasks.task import Task
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.building import build_task, train_tokenizer, with_labels
 from wenmo.training.card import model_card
@@ -24,7 +25,7 @@ from wenmo.training.corpus import Corpus, count_cut, encode, read_corpus
 from wenmo.training.distribution import World, choose_device, joined_world
 from wenmo.training.fitting import refuse_what_cannot_apply
 from wenmo.training.linear import fit_linear
-from wenmo.training.loop import Loop, answer_store
+from wenmo.training.loop import Loop
 from wenmo.training.progress import Observer, TensorBoard
 from wenmo.training.recipe import Recipe, read_toml
 from wenmo.training.trust import Trust, before_choosing, settle
@@ -78,6 +79,7 @@ def train(
     values: Mapping[str, Any] | None = None,
     seed: int | None = None,
     vectors: str | Path | None = None,
+    task: str | None = None,
     text_column: str | None = None,
     text_b_column: str | None = None,
     label_column: str | None = None,
@@ -107,6 +109,7 @@ def train(
         recipe: a TOML file with the settings; what stands in the call wins over it.
         overrides: ``path.to.field=value``.
         values: nested settings, like a recipe.
+        task: what is to be learnt, such as ``classify``; left out: read off the data.
         hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
         loss: ``cross_entropy`` or ``focal``.
         label_smoothing: the share of a label that is spread over all labels.
@@ -135,6 +138,7 @@ def train(
             "encoding": encoding,
         },
         "task": {
+            "task": task,
             "loss": loss,
             "label_smoothing": label_smoothing,
             "class_weights": class_weights,
@@ -176,7 +180,9 @@ def run(
         if not resume and load_checkpoint(out) is not None:
             raise InputError(f"{out}: an unfinished run stands there; go on with --resume or choose another --out")
         with torch.random.fork_rng(devices=[]), _deterministic(recipe.training.deterministic):
-            return _run(recipe, corpus or read_corpus(recipe.data), out, start, resume, chosen, world, observers)
+            return _run(
+                recipe, corpus or read_corpus(recipe.data, recipe.task), out, start, resume, chosen, world, observers
+            )
 
 
 def _run(
@@ -202,9 +208,10 @@ def _run(
         if (rows := getattr(corpus, name))
     }
     recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
-    task.learn_frequencies(stores["train"])
+    task.prepare(stores["train"])
     _hold_to(recipe, corpus, out, start, resume, world)
     if recipe.model.fitting == "convex":
+        assert isinstance(task, Classification), "a linear model was refused for other tasks before"
         fit_linear(task, stores["train"], stores.get("dev"))
         recipe = recipe.model_copy(update={"model": task.extractor_config})
         steps = 0
@@ -295,14 +302,13 @@ def first_difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str =
     return None
 
 
-def _measure(task: Classification, store: TokenStore, device: torch.device) -> Metrics:
-    answers = answer_store(task.to(device), store, device, "float32")
-    return task.measure(task.gold(store), answers)
+def _measure(task: Task, store: TokenStore, device: torch.device) -> Metrics:
+    return task.measure(task.gold(store), task.answer_store(store, device))
 
 
 def _save(
     out: Path,
-    task: Classification,
+    task: Task,
     tokenizer: Tokenizer,
     recipe: Recipe,
     corpus: Corpus,
@@ -323,7 +329,7 @@ def _save(
         num_cut=num_cut,
         start=start,
     )
-    save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card, trust.rows))
+    save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card, calibration=trust.rows))
     (out / "run.toml").unlink(missing_ok=True)
     remove_checkpoints(out)
     shutil.rmtree(out / "stores", ignore_errors=True)

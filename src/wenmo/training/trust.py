@@ -17,12 +17,12 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.tasks.abstention import CalibrationRows, Layout
 from wenmo.tasks.calibration import choose_rescaling, fold_into
-from wenmo.tasks.classification import Classification
+from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.tasks.pairs import COLUMNS, unknown_shares
 from wenmo.tasks.reliability import expected_calibration_error, outcomes, reliability
+from wenmo.tasks.task import Task
 from wenmo.tasks.thresholds import choose_thresholds
 from wenmo.training.corpus import Corpus
-from wenmo.training.loop import answer_store
 from wenmo.training.recipe import Recipe
 
 
@@ -43,6 +43,10 @@ def before_choosing(recipe: Recipe, corpus: Corpus) -> Recipe:
         InputError: the settings contradict each other, or there are no rows to choose by.
     """
     task = recipe.task
+    if not isinstance(task, ClassificationConfig):
+        if corpus.calibration:
+            raise InputError("data.calibration: promises are made by classifiers alone; leave it out")
+        return recipe
     if task.threshold_for != "none":
         task = replace(task, thresholds=())
     task.check_decision()
@@ -58,7 +62,7 @@ def before_choosing(recipe: Recipe, corpus: Corpus) -> Recipe:
 
 
 def settle(
-    task: Classification, dev: TokenStore | None, kept: TokenStore | None, unk_token_id: int, device: torch.device
+    task: Task, dev: TokenStore | None, kept: TokenStore | None, unk_token_id: int, device: torch.device
 ) -> Trust:
     """Calibrate, choose thresholds and question the calibration rows, each where the task asks for it.
 
@@ -72,7 +76,7 @@ def settle(
         device: where to compute.
     """
     found = Trust()
-    if dev is None:
+    if dev is None or not isinstance(task, Classification):
         return found
     if task.config.calibrate:
         found.calibration = calibrate(task, dev, device)
@@ -86,11 +90,11 @@ def settle(
 def calibrate(task: Classification, store: TokenStore, device: torch.device) -> dict[str, Any]:
     """Rescale the logits so that the labels of some rows are likeliest; see `wenmo.tasks.calibration`."""
     gold = task.gold(store)
-    logits = answer_store(task.to(device), store, device, "float32", logits=True)
+    logits = task.logits_of_store(store, device)
     before = task.probabilities(torch.from_numpy(logits)).numpy()
     rescaling = choose_rescaling(logits, gold, task.config.multi_label)
     fold_into(task.classifier, rescaling, None if task.paths is None else task.hierarchy)
-    after = answer_store(task, store, device, "float32")
+    after = task.answer_store(store, device)
     errors = (_error(gold, each, task.config.multi_label) for each in (before, after))
     return {"rows": len(store), **rescaling.to_dict(), **dict(zip(("ece_before", "ece_after"), errors, strict=True))}
 
@@ -102,7 +106,7 @@ def set_thresholds(task: Classification, store: TokenStore, device: torch.device
         return []
     chosen = choose_thresholds(
         task.gold(store),
-        answer_store(task.to(device), store, device, "float32"),
+        task.answer_store(store, device),
         config.labels,
         multi_label=config.multi_label,
         threshold_for=config.threshold_for,
@@ -127,10 +131,10 @@ def question(
 def _confidence_and_right(
     task: Classification, store: TokenStore, device: torch.device
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], Mapping[str, int]]:
-    answers = answer_store(task.to(device), store, device, "float32")
+    answers = task.answer_store(store, device)
     said = task.decide(answers)
     counts = dict(zip(task.config.labels, said.sum(axis=0).tolist(), strict=True))
-    return task.confidence(answers, said), task.is_right(task.gold(store), answers), counts
+    return task.confidence(answers, said), task.is_right(task.gold(store), said), counts
 
 
 def _error(gold: NDArray[Any], probabilities: NDArray[Any], multi_label: bool) -> float:

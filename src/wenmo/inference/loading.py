@@ -1,0 +1,75 @@
+"""A model folder for use: as the class that answers the task of its model."""
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+from wenmo.errors import InputError
+from wenmo.folder import ModelFolder, load_folder
+from wenmo.inference.predictor import Predictor
+
+_CLASSES = {
+    "classify": ("wenmo.inference.predictor", "Predictor"),
+}
+"""What answers each task, imported when a model of it is loaded."""
+
+
+class Model(Protocol):
+    """What every loaded model can do, whatever its task."""
+
+    folder: ModelFolder
+
+    def predict_file(
+        self, source: str | Path, out: str | Path, *, file_format: str = "", **asked: Any
+    ) -> dict[str, Any]:
+        """Answer every text of a source and write the answers; ``-`` is standard output."""
+        ...
+
+    def evaluate(self, source: str | Path, **asked: Any) -> dict[str, Any]:
+        """Answer a source whose answers are known: ``task``, ``rows``, ``metrics`` and what else the task tells."""
+        ...
+
+
+def load(path: str | Path, *, device: str = "", precision: str = "float32", runtime: str = "auto") -> Any:
+    """Load a model folder for use.
+
+    Args:
+        path: what `wenmo.train` or `wenmo.compare` made.
+        device: such as ``cpu`` or ``cuda:1``; empty: a GPU where there is one.
+        precision: ``float32`` or ``bfloat16``.
+        runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN or a recurrent model on the CPU), or
+            ``auto``, which takes the fastest that covers the model.
+
+    Returns:
+        For a classifier a `wenmo.inference.predictor.Predictor`.
+
+    Raises:
+        InputError: the folder is not a whole model, or one of the settings cannot work.
+    """
+    folder = load_folder(Path(path))
+    module, name = _CLASSES[folder.task.config.task]
+    return getattr(importlib.import_module(module), name)(folder, device=device, precision=precision, runtime=runtime)
+
+
+def loaded(
+    model: Model | Predictor | str | Path, *, device: str = "", precision: str = "float32", runtime: str = "auto"
+) -> Any:
+    """A model that may be loaded already, or else as `load` does it."""
+    if not isinstance(model, str | Path):
+        return model
+    return load(model, device=device, precision=precision, runtime=runtime)
+
+
+def loaded_classifier(
+    model: Predictor | str | Path, *, device: str = "", precision: str = "float32", runtime: str = "auto"
+) -> Predictor:
+    """The same of a classifier.
+
+    Raises:
+        InputError: the model does something else.
+    """
+    found = loaded(model, device=device, precision=precision, runtime=runtime)
+    if not isinstance(found, Predictor):
+        task = found.folder.task.config.task
+        raise InputError(f"{found.folder.place}: this is for classifiers, and the model there was trained to {task}")
+    return found

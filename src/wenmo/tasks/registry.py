@@ -1,0 +1,50 @@
+"""The one table of tasks: what ``task.task`` stands for."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wenmo.data.readers import PACKED, column_names
+from wenmo.errors import InputError
+from wenmo.tasks.task import TaskConfig
+
+_CONFIGS = {
+    "classify": ("wenmo.tasks.classification", "ClassificationConfig"),
+}
+
+
+_ENDINGS = {".conll": "tag", ".txt": "generate"}
+"""Of files that hold nothing else."""
+
+
+def task_of_source(source: str) -> str:
+    """What data is for: tagged words, a text to go on with, texts with their translation, or else labelled texts."""
+    path = Path(source)
+    unpacked = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    if (task := _ENDINGS.get(unpacked.suffix.lower())) and path.is_file():
+        return task
+    return "translate" if {"source", "target"} <= set(column_names(source)) else "classify"
+
+
+def task_config_class(task: object) -> type[TaskConfig]:
+    """The class of the settings of a task.
+
+    Raises:
+        InputError: there is no such task; the message lists those there are.
+    """
+    if not isinstance(task, str) or task not in _CONFIGS:
+        raise InputError(f"there is no task {task!r}; the tasks are {', '.join(_CONFIGS)}")
+    module, name = _CONFIGS[task]
+    found: type[TaskConfig] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def task_config_from_dict(values: Mapping[str, Any]) -> TaskConfig:
+    """Build the settings of the task that ``task`` names; without a name it is classification.
+
+    Raises:
+        InputError: there is no such task.
+        ValueError: a field is unknown or its value cannot work.
+    """
+    return task_config_class(values.get("task", "classify")).from_dict(values)
