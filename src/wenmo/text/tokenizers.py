@@ -10,13 +10,11 @@ On disk, ``tokenizer.json`` is a word-level vocabulary as the `tokenizers` libra
 """
 
 import array
-import hashlib
-import json
 import re
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, Self
@@ -27,80 +25,19 @@ from wenmo.errors import InputError
 from wenmo.text.ngrams import NUM_CODE_POINTS, Ids, RunIndex, code_points, count_runs, runs_of, split
 from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.segmentation import Span, choose_segmenter, load_segmenter, token_text
+from wenmo.text.tokenizer_config import Encoding, SavedSettings, fingerprint_of, read_settings, strings, write_settings
+from wenmo.text.tokenizer_config import TokenizerConfig as TokenizerConfig
 from wenmo.text.vocabulary import (
-    PAD_TOKEN,
+    BOS_TOKEN,
+    EOS_TOKEN,
     SEP_TOKEN,
-    SPECIAL_TOKENS,
-    UNK_TOKEN,
     check_vocabulary,
-    read_json,
     read_vocabulary,
-    write_aside,
     write_vocabulary,
 )
 
-FORMAT_VERSION = 1
-
 _CHUNK = 1024
 """Texts that are encoded together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerConfig:
-    """How texts become tokens, and which tokens are kept."""
-
-    segmenter: str = "auto"
-    """words, characters, rjieba, jieba, kim, whitespace, or a registered name; auto: characters if over half of the
-    letters are Han, else words."""
-    lowercase: bool = True
-    """Capitals to small letters."""
-    fold_width: bool = True
-    """Full-width characters to half-width ones."""
-    chinese_conversion: str = ""
-    """OpenCC configuration, such as t2s (traditional to simplified); empty: none."""
-    min_frequency: int = 1
-    """Rarer tokens are unknown."""
-    vocab_size: int = 0
-    """Most tokens in the vocabulary, with [PAD] and [UNK]; 0: no limit."""
-    word_ngrams: tuple[int, int] = (1, 1)
-    """Shortest and longest run of words that is a token; (0, 0): none, where there are n-grams of characters."""
-    character_ngrams: tuple[int, int] = (0, 0)
-    """Shortest and longest n-gram over the characters of the normalised text; (0, 0): none."""
-    separator: bool = False
-    """[SEP] is in the vocabulary, behind [UNK]: it stands between two texts that are read as one."""
-
-    @property
-    def special_tokens(self) -> list[str]:
-        """The first tokens of the vocabulary, which no text holds."""
-        return SPECIAL_TOKENS + [SEP_TOKEN] * self.separator
-
-    def __post_init__(self) -> None:
-        if not self.segmenter:
-            raise InputError("segmenter is empty; name one, or 'auto'")
-        if self.min_frequency < 1:
-            raise InputError(f"min_frequency is a count of at least 1; got {self.min_frequency}")
-        special = self.special_tokens
-        if self.vocab_size != 0 and self.vocab_size <= len(special):
-            raise InputError(
-                f"vocab_size counts {' and '.join(special)}, so it is 0 (no limit) or over {len(special)}; "
-                f"got {self.vocab_size}"
-            )
-        for name in ("word_ngrams", "character_ngrams"):
-            lengths = getattr(self, name)
-            if lengths != (0, 0) and (len(lengths) != 2 or not 1 <= lengths[0] <= lengths[1]):
-                raise InputError(f"{name} is a shortest and a longest length, like (1, 2), or (0, 0); got {lengths}")
-        if self.word_ngrams == self.character_ngrams == (0, 0):
-            raise InputError("word_ngrams and character_ngrams are both (0, 0), so there would be no tokens")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoding:
-    """One text as tokens. ``ids``, ``tokens`` and ``offsets`` are equally long."""
-
-    ids: Ids
-    tokens: list[str]
-    offsets: list[tuple[int, int]]
-    """The characters ``[start, end)`` of the raw text behind each token."""
 
 
 class Tokenizer:
@@ -139,11 +76,11 @@ class Tokenizer:
             InputError: the segmenter or the conversion is not there, or an item is not a string.
         """
         if config.segmenter == "auto":
-            texts = list(_strings(texts))
+            texts = list(strings(texts))
             config = replace(config, segmenter=choose_segmenter(texts))
         special = config.special_tokens
         empty = cls(special, config)
-        frequencies = [item for item in empty._count(_strings(texts)) if item[0] not in special]
+        frequencies = [item for item in empty._count(strings(texts)) if item[0] not in special]
         frequencies.sort(key=lambda item: (-item[1], item[0]))
         if config.vocab_size:
             del frequencies[config.vocab_size - len(special) :]
@@ -163,7 +100,17 @@ class Tokenizer:
     @property
     def sep_token_id(self) -> int | None:
         """What stands between two texts; None where the vocabulary has no separator."""
-        return len(SPECIAL_TOKENS) if self.config.separator else None
+        return self.config.special_id(SEP_TOKEN)
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """What a text that is written begins with; None where the vocabulary has no boundaries."""
+        return self.config.special_id(BOS_TOKEN)
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """What a text that is written ends with; None where the vocabulary has no boundaries."""
+        return self.config.special_id(EOS_TOKEN)
 
     @property
     def vocab_size(self) -> int:
@@ -182,7 +129,7 @@ class Tokenizer:
             InputError: an item is not a string, or ``texts`` is one.
         """
         encoded: list[Ids] = []
-        remaining = _strings(texts)
+        remaining = strings(texts)
         while chunk := list(islice(remaining, _CHUNK)):
             words, characters = zip(*map(self._parts, chunk), strict=True)
             kinds = []
@@ -209,31 +156,14 @@ class Tokenizer:
 
     def fingerprint(self) -> str:
         """SHA-256 of the settings and the vocabulary, in hexadecimal."""
-        # Settings that have their default are left out, so that a setting added later changes no fingerprint.
-        defaults = {field.name: field.default for field in fields(TokenizerConfig)}
-        settings = {name: value for name, value in asdict(self.config).items() if value != defaults[name]}
-        content = json.dumps([settings, self.vocabulary], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(content.encode()).hexdigest()
+        return fingerprint_of(self.config, self.vocabulary)
 
     def save(self, folder: Path) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json`` into a folder, which is made if it is not there."""
-        settings = {
-            "pad_token": PAD_TOKEN,
-            "unk_token": UNK_TOKEN,
-            **({"sep_token": SEP_TOKEN} if self.config.separator else {}),
-            "wenmo": {
-                "format_version": FORMAT_VERSION,
-                **asdict(self.config),
-                "segmenter_version": self._versions["segmenter"],
-                "chinese_conversion_version": self._versions["chinese_conversion"],
-                "num_tokens": self.vocab_size,
-                "fingerprint": self.fingerprint(),
-            },
-        }
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_vocabulary(folder / "tokenizer.json", self.vocabulary, self.config.special_tokens)
-        write_aside(folder / "tokenizer_config.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+        write_settings(folder, SavedSettings(self.config, self._versions, self.vocab_size, self.fingerprint()))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -246,23 +176,16 @@ class Tokenizer:
                 newer wenmo; its segmenter is not known here.
         """
         folder = Path(folder)
-        saved = _read_settings(folder / "tokenizer_config.json")
+        saved = read_settings(folder)
         vocabulary = read_vocabulary(folder / "tokenizer.json")
-        names = [field.name for field in fields(TokenizerConfig)]
-        try:
-            values = {name: saved.pop(name) for name in names if name in saved}
-            for name in ("word_ngrams", "character_ngrams"):
-                values[name] = tuple(values.get(name, getattr(TokenizerConfig, name)))
-            config = TokenizerConfig(**values)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{folder / 'tokenizer_config.json'}: {error}") from error
-        segmenter_version, conversion = saved["segmenter_version"], saved["chinese_conversion_version"]
-        tokenizer = cls(vocabulary, config, segmenter_version=segmenter_version, conversion=conversion)
-        if saved["num_tokens"] != len(vocabulary) or saved["fingerprint"] != tokenizer.fingerprint():
-            raise InputError(
-                f"{folder}: tokenizer.json ({len(vocabulary)} tokens) and tokenizer_config.json (made for "
-                f"{saved['num_tokens']}) do not belong together; copy both from the same model"
-            )
+        made_with = saved.versions
+        tokenizer = cls(
+            vocabulary,
+            saved.config,
+            segmenter_version=made_with["segmenter"],
+            conversion=made_with["chinese_conversion"],
+        )
+        saved.check_belongs(folder, len(vocabulary), tokenizer.fingerprint())
         tokenizer._warn_of_other_versions(folder)
         return tokenizer
 
@@ -396,29 +319,3 @@ def _restore(
 
 def _spans_of_runs(spans: list[Span], lengths: tuple[int, int]) -> list[Span]:
     return [(run[0][0], run[-1][1]) for run in runs_of(spans, lengths)]
-
-
-def _strings(texts: Iterable[str]) -> Iterator[str]:
-    if isinstance(texts, str):
-        raise InputError("texts is one string; wanted a list or another iterable of strings")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"text {number} is of type {type(text).__name__}; wanted a string")
-        yield text
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    """What stands under ``wenmo``, as far as it can be read here."""
-    content = read_json(path)
-    saved = content.get("wenmo") if isinstance(content, dict) else None
-    if not isinstance(saved, dict):
-        raise InputError(f"{path} has no part 'wenmo'; it was not written by wenmo")
-    version = saved.pop("format_version", 0)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise InputError(f"{path} has format {version}, this wenmo reads up to {FORMAT_VERSION}; install a newer one")
-    facts = {"segmenter_version", "chinese_conversion_version", "num_tokens", "fingerprint"}
-    settings = {field.name for field in fields(TokenizerConfig)}
-    missing, unknown = sorted((facts | {"segmenter"}) - saved.keys()), sorted(saved.keys() - facts - settings)
-    if missing or unknown:
-        raise InputError(f"{path}: 'wenmo' lacks {missing} and has unknown {unknown}; copy the folder again")
-    return saved

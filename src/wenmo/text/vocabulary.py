@@ -11,6 +11,8 @@ from wenmo.errors import InputError
 PAD_TOKEN = "[PAD]"
 UNK_TOKEN = "[UNK]"
 SEP_TOKEN = "[SEP]"
+BOS_TOKEN = "[BOS]"
+EOS_TOKEN = "[EOS]"
 SPECIAL_TOKENS = [PAD_TOKEN, UNK_TOKEN]
 """Ids 0 and 1 of every vocabulary."""
 
