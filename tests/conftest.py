@@ -5,10 +5,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from wenmo.features import TokenBatch
+    from wenmo.models.seq2seq import Seq2Seq
+    from wenmo.models.transformer import Transformer
 
 # Before anything imports torch or numpy, which read these once. One thread each under pytest-xdist: its processes
 # already use every core, and threads on top of them make all of them slower.
@@ -80,3 +85,63 @@ def run_wenmo(tmp_path: Path) -> RunWenmo:
         return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+class MakeWriter(Protocol):
+    def __call__(
+        self, kind: str, *, vocab_size: int = 9, seed: int = 0, **settings: Any
+    ) -> "Seq2Seq | Transformer": ...
+
+
+@pytest.fixture(scope="session")
+def tiny_writer() -> MakeWriter:
+    """Make a small ``recurrent`` or ``transformer`` that writes: float64, not training, with opinions of its own."""
+    import torch
+
+    from wenmo.models.seq2seq import Seq2Seq, Seq2SeqConfig
+    from wenmo.models.transformer import EncoderDecoderConfig, Transformer
+
+    sizes: dict[str, dict[str, Any]] = {
+        "recurrent": {"embedding_size": 6, "num_units": 4},
+        "transformer": {
+            "hidden_size": 8,
+            "num_hidden_layers": 2,
+            "num_decoder_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 12,
+            "max_position_embeddings": 32,
+        },
+    }
+
+    def make(kind: str, *, vocab_size: int = 9, seed: int = 0, **settings: Any) -> Seq2Seq | Transformer:
+        values = {"vocab_size": vocab_size, **sizes[kind], **settings}
+        model: Seq2Seq | Transformer
+        model = Seq2Seq(Seq2SeqConfig(**values)) if kind == "recurrent" else Transformer(EncoderDecoderConfig(**values))
+        generator = torch.Generator().manual_seed(seed)
+        model.initialize(generator)
+        model = model.double().eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.4 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        return model
+
+    return make
+
+
+class MakeTexts(Protocol):
+    def __call__(self, *lengths: int, vocab_size: int = 9, seed: int = 1) -> "TokenBatch": ...
+
+
+@pytest.fixture(scope="session")
+def random_texts() -> MakeTexts:
+    """Make texts of random ids, none of them one of the first four, padded to the longest."""
+    import torch
+
+    from wenmo.features import TokenBatch
+
+    def make(*lengths: int, vocab_size: int = 9, seed: int = 1) -> TokenBatch:
+        mask = (torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)).long()
+        ids = torch.randint(4, vocab_size, mask.shape, generator=torch.Generator().manual_seed(seed))
+        return TokenBatch(input_ids=ids * mask, attention_mask=mask)
+
+    return make

@@ -7,8 +7,8 @@ no use for, and is small unless told otherwise. Where the paper leaves a number 
 that of the authors' code, https://github.com/tensorflow/tensor2tensor.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from wenmo.models.embeddings import PADDING_ID, Channels, PositionEmbeddings, To
 from wenmo.models.pooling import pool
 from wenmo.models.tracing import note
 from wenmo.models.transformer_layers import Activation, LayerCache, StackOutput, TransformerLayer, TransformerStack
+from wenmo.models.writing import Written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +199,25 @@ class Decoded(NamedTuple):
     cross_attentions: tuple[Tensor, ...] | None
 
 
+@dataclass(frozen=True)
+class TransformerWriting:
+    """What a `Transformer` knows between two steps."""
+
+    past_key_values: tuple[LayerCache, ...] | None
+    """Of each layer, of the rows written so far and of the texts; None before the first step."""
+    encoder_hidden_states: Tensor
+    """``(texts, length, hidden_size)``."""
+    encoder_attention_mask: Tensor
+    """``(texts, length)``."""
+
+    def select(self, rows: Tensor, texts: Tensor | None = None) -> "TransformerWriting":
+        """See `wenmo.models.writing.WritingState`."""
+        past = self.past_key_values and tuple(layer.select(rows, texts) for layer in self.past_key_values)
+        if texts is None:
+            return replace(self, past_key_values=past)
+        return TransformerWriting(past, self.encoder_hidden_states[texts], self.encoder_attention_mask[texts])
+
+
 class Transformer(nn.Module):
     """An encoder reads a text, and a decoder writes another one, token by token (figure 1)."""
 
@@ -281,10 +301,8 @@ class Transformer(nn.Module):
             ValueError: there is nothing of the encoder.
             InputError: the text is over ``max_position_embeddings``.
         """
-        embeddings = self._written()
-        past_length = past_key_values[0].attention.keys.size(2) if past_key_values else 0
-        output: StackOutput = self.decoder(
-            embeddings(decoder_input_ids, past_length=past_length),
+        output = self._decode(
+            decoder_input_ids,
             attention_mask=decoder_attention_mask,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
@@ -292,9 +310,51 @@ class Transformer(nn.Module):
             use_cache=use_cache,
             output_attentions=output_attentions,
         )
-        weight = embeddings.words.words.weight if self.classifier is None else self.classifier.weight
-        logits = F.linear(output.last_hidden_state, weight)  # (batch, length, vocab_size)
+        logits = self.logits(output.last_hidden_state)
         return Decoded(logits, output.past_key_values, output.attentions, output.cross_attentions)
+
+    def start(self, batch: TokenBatch) -> TransformerWriting:
+        """See `wenmo.models.writing.Writer`."""
+        return TransformerWriting(None, self.encode(batch).last_hidden_state, batch.attention_mask)
+
+    def step(self, decoder_input_ids: Tensor, state: TransformerWriting, *, output_attentions: bool = False) -> Written:
+        """See `wenmo.models.writing.Writer`; the attentions are the last layer's, the mean of its heads."""
+        output = self._decode(
+            decoder_input_ids,
+            encoder_hidden_states=state.encoder_hidden_states,
+            encoder_attention_mask=state.encoder_attention_mask,
+            past_key_values=state.past_key_values,
+            use_cache=True,
+            output_attentions=output_attentions,
+        )
+        attentions = None
+        if output.cross_attentions is not None:
+            weights = output.cross_attentions[-1].mean(dim=1)  # (texts, rows of a text * length, encoder_length)
+            attentions = weights.reshape(*decoder_input_ids.shape, -1)
+        state = replace(state, past_key_values=output.past_key_values)
+        return Written(self.logits(output.last_hidden_state), state, attentions)
+
+    def teach(self, batch: TokenBatch, decoder_input_ids: Tensor, decoder_attention_mask: Tensor) -> Tensor:
+        """See `wenmo.models.writing.Writer`."""
+        output = self._decode(
+            decoder_input_ids,
+            encoder_hidden_states=self.encode(batch).last_hidden_state,
+            encoder_attention_mask=batch.attention_mask,
+        )
+        return output.last_hidden_state
+
+    def logits(self, hidden_states: Tensor) -> Tensor:
+        """``(..., hidden_size)`` to ``(..., vocab_size)``."""
+        weight = self._written().words.words.weight if self.classifier is None else self.classifier.weight
+        return F.linear(hidden_states, weight)
+
+    def _decode(self, decoder_input_ids: Tensor, **arguments: Any) -> StackOutput:
+        """The decoder over the tokens that are new; the arguments are those of `TransformerStack.forward`."""
+        past: tuple[LayerCache, ...] | None = arguments.get("past_key_values")
+        past_length = past[0].attention.keys.size(2) if past else 0
+        embedded = self._written()(decoder_input_ids, past_length=past_length)
+        output: StackOutput = self.decoder(embedded, **arguments)
+        return output
 
     def _written(self) -> TokenEmbeddings:
         """The vectors of the tokens that are written."""

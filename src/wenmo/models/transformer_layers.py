@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from wenmo.models.attention import Attended, KeyValues, MultiHeadAttention
 from wenmo.models.tracing import note
+from wenmo.models.writing import by_text
 
 Activation = Literal["relu", "gelu", "gelu_new"]
 """``gelu`` is x Φ(x) by the error function, ``gelu_new`` its approximation by the hyperbolic tangent (Hendrycks and
@@ -33,6 +34,13 @@ class LayerCache(NamedTuple):
 
     attention: KeyValues
     cross_attention: KeyValues | None
+
+    def select(self, rows: Tensor, texts: Tensor | None = None) -> "LayerCache":
+        """That of other rows, and of the texts they belong to where some have left (`wenmo.models.writing`)."""
+        attention = KeyValues(*(each.index_select(0, rows) for each in self.attention))
+        if texts is None or self.cross_attention is None:
+            return LayerCache(attention, self.cross_attention)
+        return LayerCache(attention, KeyValues(*(each.index_select(0, texts) for each in self.cross_attention)))
 
 
 class LayerOutput(NamedTuple):
@@ -146,14 +154,16 @@ class TransformerLayer(nn.Module):
         x = self._after(x, looked.context, self.attention_norm)
         crossed = Attended(x, None)
         if self.cross_attention is not None and self.cross_attention_norm is not None:
+            seen = past_key_values and past_key_values.cross_attention
+            texts = encoder_hidden_states if seen is None else seen.keys
             crossed = self.cross_attention(
-                self._before(x, self.cross_attention_norm),
+                by_text(self._before(x, self.cross_attention_norm), len(x) if texts is None else len(texts)),
                 encoder_hidden_states=encoder_hidden_states,
                 attention_mask=encoder_attention_mask,
-                past_key_values=past_key_values and past_key_values.cross_attention,
+                past_key_values=seen,
                 output_attentions=output_attentions,
             )
-            x = self._after(x, crossed.context, self.cross_attention_norm)
+            x = self._after(x, crossed.context.view_as(x), self.cross_attention_norm)
         thought = self.feed_forward(self._before(x, self.feed_forward_norm))
         x = self._after(x, thought, self.feed_forward_norm)
         cache = LayerCache(looked.past_key_values, crossed.past_key_values)
@@ -208,7 +218,8 @@ class TransformerStack(nn.Module):
             attention_mask: 1 on the text and 0 on the padding, ``(batch, length)``; with ``past_key_values`` of the
                 tokens before these as well. None: all is text.
             encoder_hidden_states: ``(batch, encoder_length, hidden_size)``, for layers with cross attention; may be
-                left out where ``past_key_values`` are given.
+                left out where ``past_key_values`` are given. Of fewer texts than there are rows to write, each
+                is for as many rows beside each other: ``(texts, ...)``, also for the mask and the weights.
             encoder_attention_mask: ``(batch, encoder_length)``; None: all is text.
             past_key_values: what this stack gave for the tokens before these.
             use_cache: give ``past_key_values``, extended by these tokens.
