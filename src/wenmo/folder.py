@@ -28,7 +28,7 @@ from wenmo.models.windows import windows_of
 from wenmo.tasks.abstention import CalibrationRows
 from wenmo.tasks.registry import task_config_class
 from wenmo.tasks.task import Task
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import AnyTokenizer, load_tokenizer
 
 FORMAT_VERSION = 1
 """Raised when a folder changes so that an older wenmo could not read it; older folders stay readable."""
@@ -43,7 +43,7 @@ class ModelFolder:
     """What a model folder holds."""
 
     task: Task
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     card: str = ""
@@ -94,7 +94,7 @@ def load_folder(path: Path) -> ModelFolder:
     """
     described = _read_config(path)
     recipe = _read_recipe(path / RECIPE)
-    tokenizer = Tokenizer.load(path)
+    tokenizer = load_tokenizer(path)
     if described.get("tokenizer_fingerprint") not in (None, tokenizer.fingerprint()):
         raise InputError(
             f"{path}: tokenizer.json is not the one this model was trained with; copy the whole folder again"

@@ -23,7 +23,7 @@ from wenmo.tasks.abstention import CONFIDENCE, Promise, require_promise
 from wenmo.tasks.classification import Classification, as_classifier
 from wenmo.tasks.drift import DriftWatch
 from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, encode_texts, unknown_shares
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import AnyTokenizer
 from wenmo.training.distribution import choose_device
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Predictor:
     ) -> None:
         self.folder = folder
         self.task: Classification = as_classifier(folder.task.eval(), folder.place)
-        self.tokenizer: Tokenizer = folder.tokenizer
+        self.tokenizer: AnyTokenizer = folder.tokenizer
         self.extractor: nn.Module = self.task.extractor
         self.labels: tuple[str, ...] = self.task.config.labels
         self.max_length: int = folder.recipe.get("data", {}).get("max_length", 0)

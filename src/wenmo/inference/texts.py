@@ -18,7 +18,7 @@ from wenmo.inference.long_texts import vectors_of_windows
 from wenmo.models.pooling import Pooling, pool
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.pairs import Pair, pair_vector, refuse_other_kind, text_of
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import AnyTokenizer
 
 Columns = Mapping[str, list[TokenIds]]
 
@@ -64,7 +64,7 @@ def checked_texts(rows: Iterable[Row], pair: Pair) -> Iterator[Text]:
         yield text_of(row)
 
 
-def without_known(columns: Columns, tokenizer: Tokenizer) -> NDArray[np.int64]:
+def without_known(columns: Columns, tokenizer: AnyTokenizer) -> NDArray[np.int64]:
     """Which rows have a text that holds nothing but unknown tokens."""
     special = [tokenizer.unk_token_id] + ([tokenizer.sep_token_id] if tokenizer.sep_token_id is not None else [])
     if TYPES in columns:

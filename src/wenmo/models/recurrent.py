@@ -11,7 +11,7 @@ connections are those of Wu et al., 2016, https://arxiv.org/abs/1609.08144, equa
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypedDict, cast
+from typing import ClassVar, Literal, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ CellName = Literal["rnn", "lstm", "gru"]
 @dataclass(frozen=True, kw_only=True)
 class RecurrentConfig(ModelConfig):
     """Sizes of an RNN, LSTM or GRU. The defaults are an LSTM of the size of Tang et al., 2019, arXiv 1903.12136."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "generate")
 
     model_type: Literal["recurrent"] = "recurrent"
     vocab_size: int = 0
@@ -250,13 +252,14 @@ class Recurrent(nn.Module):
         if self.attention is not None:
             self.attention.initialize(generator)
 
-    def forward(self, batch: TokenBatch) -> Features:
+    def forward(self, batch: TokenBatch, *, use_cache: bool = True) -> Features:
         """Read each text, and pool its states.
 
         Args:
             batch: ``input_ids`` ``(batch, length)`` or ``inputs_embeds`` ``(batch, length, embedding_size)``;
                 ``attention_mask`` ``(batch, length)``: 1 on the text, 0 on the padding, which stands on the right;
                 ``past_key_values``: the `RecurrentState` from which to go on, or None.
+            use_cache: give the state behind the last token.
 
         Returns:
             ``last_hidden_state`` ``(batch, length, hidden_size)``, zeros on the padding. ``pooler_output``
@@ -273,7 +276,7 @@ class Recurrent(nn.Module):
         packed, state = self.stack.run(vectors, packing, batch.past_key_values)
         states = packing.unpack(packed)
         pooled = self.pool(states, batch.attention_mask)
-        return Features(last_hidden_state=states, pooler_output=pooled, past_key_values=state)
+        return Features(last_hidden_state=states, pooler_output=pooled, past_key_values=state if use_cache else None)
 
     def pool(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """``(batch, length, hidden_size)`` to ``(batch, hidden_size)`` as the config says."""

@@ -73,6 +73,24 @@ def _recurrent(name: str, values: Mapping[str, Any], paper: str, use: str) -> "P
     )
 
 
+# A published size is no start from random weights: it comes with its checkpoint.
+_SMALL_GPT = {
+    "hidden_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 512,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+_GPT_TRAINING = {
+    "learning_rate": 1e-3,
+    "weight_decay": 0.1,
+    "beta2": 0.99,
+    "schedule": "cosine",
+    "warmup_steps": 100,
+    "max_grad_norm": 1.0,
+}
+
 _NGRAMS = {"word_ngrams": (1, 2), "character_ngrams": (2, 5), "min_frequency": 2}
 # A text has several n-grams for each word, the characters' behind those of the words: a limit would cut those off.
 _WHOLE_TEXTS = {"max_length": 0}
@@ -139,6 +157,26 @@ _PRESETS = (
             "max_grad_norm": 1.0,
             "batch_size": 32,
         },
+    ),
+    Preset(
+        name="gpt",
+        module="wenmo.models.gpt",
+        config_class="GptConfig",
+        model_class="Gpt",
+        paper="Radford et al., 2018",
+        use="writes on, token by token; reads from left to right alone",
+        values=_SMALL_GPT,
+        training=_GPT_TRAINING,
+    ),
+    Preset(
+        name="gpt2",
+        module="wenmo.models.gpt",
+        config_class="GptConfig",
+        model_class="Gpt",
+        paper="Radford et al., 2019",
+        use="as gpt, with layer norms in front of each part: the one to train from random weights",
+        values={**_SMALL_GPT, "norm_first": True},
+        training=_GPT_TRAINING,
     ),
     Preset(
         name="tfidf",

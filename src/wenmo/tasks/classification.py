@@ -35,7 +35,8 @@ from wenmo.tasks.pairs import (
 )
 from wenmo.tasks.task import CardText, Columns, Example, Task, TaskConfig, in_markdown, take_over_weights
 from wenmo.tasks.thresholds import ThresholdFor, check_decision, decide_by
-from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
+from wenmo.text.loading import AnyTokenizer, train_tokenizer
+from wenmo.text.tokenizer_config import TokenizerConfig
 
 _PAIRS_IN_WORDS = {
     "siamese": ("It reads both texts of a pair by themselves, with the same weights, and compares them.",),
@@ -144,13 +145,13 @@ class ClassificationConfig(TaskConfig):
         """The texts; of a pair, both."""
         return single_texts(list(rows))
 
-    def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> Tokenizer:
+    def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> AnyTokenizer:
         """With a separator where pairs are joined."""
         if self.pair == "joined":
             config = replace(config, separator=True)
-        return Tokenizer.train(self.texts(rows), config)
+        return train_tokenizer(self.texts(rows), config)
 
-    def columns(self, rows: Sequence[Row], tokenizer: Tokenizer, reading: LongTexts) -> Columns:
+    def columns(self, rows: Sequence[Row], tokenizer: AnyTokenizer, reading: LongTexts) -> Columns:
         """The ids of the texts as `wenmo.tasks.pairs.encode_texts` has them, and ``labels``."""
         labels = label_ids(rows, self)
         for row in rows:

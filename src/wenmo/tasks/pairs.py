@@ -22,7 +22,7 @@ from wenmo.data.rows import Row, Text
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.models.config import PairMode
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import AnyTokenizer
 
 Pair = Literal["none", "siamese", "joined"]
 Ids = NDArray[np.int32]
@@ -121,7 +121,7 @@ def single_texts(rows: Sequence[Row]) -> Iterator[str]:
             yield row.text_b
 
 
-def encode_texts(texts: Sequence[Text], tokenizer: Tokenizer, pair: Pair, reading: LongTexts) -> EncodedTexts:
+def encode_texts(texts: Sequence[Text], tokenizer: AnyTokenizer, pair: Pair, reading: LongTexts) -> EncodedTexts:
     """Texts as ids, the longer ones read as ``reading`` says.
 
     Of a siamese pair each text may have ``max_length`` tokens. A joined pair has that many with the separator: the
@@ -148,7 +148,7 @@ def unknown_shares(columns: Mapping[str, list[Ids]], unk_token_id: int) -> NDArr
     return np.where(empty, 1.0, unknown)
 
 
-def _joined(first: list[Ids], second: list[Ids], tokenizer: Tokenizer, max_length: int) -> EncodedTexts:
+def _joined(first: list[Ids], second: list[Ids], tokenizer: AnyTokenizer, max_length: int) -> EncodedTexts:
     separator = np.array([] if tokenizer.sep_token_id is None else [tokenizer.sep_token_id], np.int32)
     encoded = EncodedTexts({FIRST: [], TYPES: []})
     for row, (a, b) in enumerate(zip(first, second, strict=True)):

@@ -22,7 +22,8 @@ from wenmo.features import TokenBatch
 from wenmo.models.config import Config, ModelConfig
 from wenmo.models.windows import Windows
 from wenmo.tasks.metrics import Interval
-from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
+from wenmo.text.loading import AnyTokenizer
+from wenmo.text.tokenizer_config import TokenizerConfig
 
 Columns = Mapping[str, Sequence[Any]]
 """Ragged columns of a store: a sequence of ids for each of its rows."""
@@ -77,11 +78,11 @@ class TaskConfig(Config, ABC):
         """Every text that a model of this task reads or writes."""
 
     @abstractmethod
-    def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> Tokenizer:
+    def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> AnyTokenizer:
         """The tokenizer of these rows."""
 
     @abstractmethod
-    def columns(self, rows: Sequence[Row], tokenizer: Tokenizer, reading: LongTexts) -> Columns:
+    def columns(self, rows: Sequence[Row], tokenizer: AnyTokenizer, reading: LongTexts) -> Columns:
         """Rows as columns of a store, with the answers that are to be learnt.
 
         Raises:

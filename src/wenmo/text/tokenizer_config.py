@@ -25,14 +25,18 @@ FORMAT_VERSION = 1
 SUBWORDS = ("bpe", "unigram")
 """The segmenters whose tokens are parts of words, learnt from the texts; see `wenmo.text.subwords`."""
 
+CODE_POINTS = "code-points"
+"""The segmenter whose tokens are all single characters; see `wenmo.text.code_points`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
     """How texts become tokens, and which tokens are kept."""
 
     segmenter: str = "auto"
-    """words, characters, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram: subwords, of which a
-    text can be put together again; auto: characters if over half of the letters are Han, else words."""
+    """words, characters, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram: subwords; code-points:
+    every character by itself. Of the last three a text can be put together again. auto: characters if over half of the
+    letters are Han, else words."""
     lowercase: bool = True
     """Capitals to small letters."""
     fold_width: bool = True
@@ -84,14 +88,12 @@ class TokenizerConfig:
                 raise InputError(f"{name} is a shortest and a longest length, like (1, 2), or (0, 0); got {lengths}")
         if self.word_ngrams == self.character_ngrams == (0, 0):
             raise InputError("word_ngrams and character_ngrams are both (0, 0), so there would be no tokens")
-        if self.has_subwords:
-            self._check_subwords()
+        if self.has_subwords or self.segmenter == CODE_POINTS:
+            self._check_written()
 
-    def _check_subwords(self) -> None:
+    def _check_written(self) -> None:
         if self.word_ngrams != (1, 1) or self.character_ngrams != (0, 0):
-            raise InputError(
-                f"segmenter {self.segmenter!r} has subwords and no n-grams; leave word_ngrams and character_ngrams out"
-            )
+            raise InputError(f"segmenter {self.segmenter!r} has no n-grams; leave word_ngrams and character_ngrams out")
         if self.segmenter == "unigram" and self.min_frequency != 1:
             raise InputError("min_frequency is not for segmenter 'unigram', which keeps the likeliest; set vocab_size")
 

@@ -15,7 +15,7 @@ from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model, with_sizes
 from wenmo.models.windows import windows_of
 from wenmo.tasks.task import Task
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import AnyTokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe, located
@@ -37,13 +37,13 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
     return recipe.model_copy(update={"task": task})
 
 
-def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> Tokenizer:
+def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
     """The tokenizer of these texts."""
     return recipe.task.make_tokenizer(rows, recipe.data.tokenizer)
 
 
 def build_task(
-    recipe: Recipe, rows: Sequence[Row], tokenizer: Tokenizer, before: ModelFolder | None
+    recipe: Recipe, rows: Sequence[Row], tokenizer: AnyTokenizer, before: ModelFolder | None
 ) -> tuple[Recipe, Task, Coverage | None]:
     """The task with its first weights, the recipe with every size known, and how many words have given vectors.
 
@@ -89,7 +89,7 @@ def _sizes_of_vectors(recipe: Recipe, vectors: WordVectors | None) -> dict[str, 
     return sizes
 
 
-def _read_vectors(recipe: Recipe, tokenizer: Tokenizer) -> WordVectors | None:
+def _read_vectors(recipe: Recipe, tokenizer: AnyTokenizer) -> WordVectors | None:
     channels = getattr(recipe.model, "channels", None)
     if recipe.data.vectors and channels is None:
         kind = recipe.model.model_type
@@ -101,7 +101,7 @@ def _read_vectors(recipe: Recipe, tokenizer: Tokenizer) -> WordVectors | None:
     return read_vectors(Path(located(recipe.data.vectors)), wanted=set(tokenizer.vocabulary))
 
 
-def _refuse_another_model(recipe: Recipe, tokenizer: Tokenizer) -> None:
+def _refuse_another_model(recipe: Recipe, tokenizer: AnyTokenizer) -> None:
     """A run that goes on reads texts as the model did before."""
     if recipe.data.vectors:
         raise InputError(f"{recipe.data.vectors}: with --from, the word vectors are the model's own; leave them out")

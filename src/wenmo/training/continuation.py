@@ -8,7 +8,7 @@ import torch
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, load_folder
 from wenmo.tasks.task import Task
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import AnyTokenizer
 from wenmo.training.corpus import Corpus, encode, read_corpus
 from wenmo.training.recipe import DataSettings
 
@@ -38,7 +38,7 @@ def settings_of(start: Path, model: str | None) -> dict[str, Any]:
     }
 
 
-def forgetting(before: ModelFolder, task: Task, tokenizer: Tokenizer) -> dict[str, Any] | None:
+def forgetting(before: ModelFolder, task: Task, tokenizer: AnyTokenizer) -> dict[str, Any] | None:
     """How the old and the new model answer the dev part of the old model's data; None where it is no longer there."""
     data = DataSettings.model_validate(before.recipe.get("data", {}))
     try:

@@ -19,7 +19,7 @@ from wenmo.data.store import TokenStore, TokenStoreWriter
 from wenmo.errors import InputError
 from wenmo.tasks.classification import find_labels
 from wenmo.tasks.task import TaskConfig
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import AnyTokenizer
 from wenmo.training.recipe import DataSettings, located
 
 _ENCODED_AT_ONCE = 4096
@@ -86,7 +86,7 @@ def read_corpus(data: DataSettings, task: TaskConfig) -> Corpus:
 
 def encode(
     rows: Sequence[Row],
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     task: TaskConfig,
     reading: LongTexts,
     place: Path | None = None,

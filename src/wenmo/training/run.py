@@ -16,7 +16,7 @@ from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder,
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import Interval
 from wenmo.tasks.task import Task
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import AnyTokenizer
 from wenmo.training.building import build_task, train_tokenizer, with_labels
 from wenmo.training.card import model_card
 from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, run_lock
@@ -309,7 +309,7 @@ def _measure(task: Task, store: TokenStore, device: torch.device) -> Metrics:
 def _save(
     out: Path,
     task: Task,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     recipe: Recipe,
     corpus: Corpus,
     result: TrainingResult,
