@@ -15,7 +15,7 @@ from wenmo.folder import load_folder, weights_digest
 from wenmo.models.linear import Linear, LinearConfig
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
-from wenmo.training.corpus import count_cut, encode
+from wenmo.training.corpus import encode
 from wenmo.training.linear import fit_linear
 from wenmo.training.progress import Silent
 from wenmo.training.recipe import Recipe
@@ -84,7 +84,7 @@ def test_a_pair_is_cut_if_either_text_is(tmp_path: Path) -> None:
     tokenizer = Tokenizer.train(["a b c"], TokenizerConfig(segmenter="whitespace"))
     task = ClassificationConfig(labels=("x", "y"), pair="siamese")
     rows = [Row("a", "x", "a b c"), Row("a b c", "y", "a"), Row("a", "x", "b")]
-    assert count_cut(encode(rows, tokenizer, task, LongTexts(3)), LongTexts(3)) == 2
+    assert task.count_cut(encode(rows, tokenizer, task, LongTexts(3)), LongTexts(3)) == 2
 
 
 def test_dev_of_another_kind_than_train_is_an_error_with_its_place(pairs: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from wenmo.cli.calibrate import calibrate
 from wenmo.cli.compare import compare
 from wenmo.cli.data import check
 from wenmo.cli.failures import INTERRUPTED, guarded
+from wenmo.cli.generate import generate
 from wenmo.cli.models import models
 from wenmo.cli.output import messages, print_note, results
 from wenmo.cli.predict import embed, evaluate, predict
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order in which a person meets them.
-for each in (check, compare, train, calibrate, evaluate, predict, embed, models):
+for each in (check, compare, train, calibrate, evaluate, predict, embed, generate, models):
     app.command()(guarded(each))
 
 

@@ -28,7 +28,7 @@ Test = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        metavar="|".join(("classify",)), help="What to learn, where the data does not tell.", rich_help_panel=DATA
+        metavar="classify|generate", help="What to learn, where the data does not tell.", rich_help_panel=DATA
     ),
 ]
 TextColumn = Annotated[

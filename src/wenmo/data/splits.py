@@ -48,12 +48,15 @@ def row_key(row: Row) -> str | tuple[str, str]:
     return key if row.text_b is None else (key, normalized_key(row.text_b))
 
 
+SplitBy = Literal["random", "group", "time"]
+
+
 def split_rows(
     rows: Sequence[Row],
     shares: Sequence[float],
     *,
     seed: int,
-    by: Literal["random", "group", "time"] = "random",
+    by: SplitBy = "random",
 ) -> list[list[int]]:
     """Split rows into parts, the training part first.
 

@@ -15,7 +15,7 @@ from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import confusion_matrix, per_class
 from wenmo.tasks.task import Task
 from wenmo.training.card import model_card
-from wenmo.training.corpus import Corpus, count_cut, encode
+from wenmo.training.corpus import Corpus, encode
 from wenmo.training.recipe import DataSettings, Recipe
 
 _NUM_HARDEST = 20
@@ -89,7 +89,7 @@ def write_down_test(place: Path, metrics: Mapping[str, Any], corpus: Corpus) -> 
         parameters=told["parameters"],
         metrics=told,
         vocabulary=f"{folder.tokenizer.vocab_size:,} tokens by the segmenter `{folder.tokenizer.config.segmenter}`",
-        num_cut=count_cut(store, recipe.data.reading),
+        num_cut=recipe.task.count_cut(store, recipe.data.reading),
     )
     write_json(place / METRICS, told)
     write_text(place / CARD, card)

@@ -13,7 +13,7 @@ batches. ``packed`` is for models on the CPU that have a faster form: recurrent 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast, get_args
 
 import numpy as np
 import torch
@@ -49,6 +49,18 @@ class Engine(Protocol):
     def pooled(self, rows: Sequence[TokenIds]) -> Tensor:
         """The ids of each text to ``(len(rows), pooler_size)``, in their order; there is at least one row."""
         ...
+
+
+def known_precision(name: str) -> Precision:
+    """The precision of this name.
+
+    Raises:
+        InputError: there is none; the message lists those there are.
+    """
+    for each in get_args(Precision):
+        if each == name:
+            return cast(Precision, each)
+    raise InputError(f"there is no precision {name!r}; the precisions are {', '.join(get_args(Precision))}")
 
 
 def choose_engine(extractor: nn.Module, runtime: str, device: torch.device, precision: Precision) -> Engine:

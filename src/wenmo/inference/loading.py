@@ -10,6 +10,7 @@ from wenmo.inference.predictor import Predictor
 
 _CLASSES = {
     "classify": ("wenmo.inference.predictor", "Predictor"),
+    "generate": ("wenmo.inference.generating", "TextGenerator"),
 }
 """What answers each task, imported when a model of it is loaded."""
 
@@ -41,7 +42,8 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
             ``auto``, which takes the fastest that covers the model.
 
     Returns:
-        For a classifier a `wenmo.inference.predictor.Predictor`.
+        For a classifier a `wenmo.inference.predictor.Predictor`, for a language model a
+        `wenmo.inference.generating.TextGenerator`.
 
     Raises:
         InputError: the folder is not a whole model, or one of the settings cannot work.

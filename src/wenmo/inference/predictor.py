@@ -15,7 +15,7 @@ from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Text
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
-from wenmo.inference.engines import Precision, choose_engine
+from wenmo.inference.engines import choose_engine, known_precision
 from wenmo.inference.long_texts import windowed
 from wenmo.inference.texts import Columns, listed, own_vectors, pooled_vectors, windows, without_known
 from wenmo.models.pooling import Pooling
@@ -28,7 +28,6 @@ from wenmo.training.distribution import choose_device
 
 logger = logging.getLogger(__name__)
 
-_PRECISIONS: dict[str, Precision] = {"float32": "float32", "bfloat16": "bfloat16"}
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first", "cls": "first", "last": "last"}
 
 
@@ -103,7 +102,7 @@ class Predictor:
         self.max_length: int = folder.recipe.get("data", {}).get("max_length", 0)
         """Tokens of a text that are read at once; 0: all."""
         self.long_texts = LongTexts.of_recipe(folder.recipe)
-        self._precision = _known_precision(precision)
+        self._precision = known_precision(precision)
         self._device = choose_device(device)
         self.task.to(self._device)
         self._engine = windowed(
@@ -279,12 +278,6 @@ def _peek(texts: Iterable[Text]) -> tuple[Text | None, Iterable[Text]]:
     remaining = iter(texts)
     first = list(islice(remaining, 1))
     return (first[0] if first else None), chain(first, remaining)
-
-
-def _known_precision(name: str) -> Precision:
-    if name not in _PRECISIONS:
-        raise InputError(f"there is no precision {name!r}; the precisions are {', '.join(_PRECISIONS)}")
-    return _PRECISIONS[name]
 
 
 def _known_pooling(name: str | None) -> Pooling | None:

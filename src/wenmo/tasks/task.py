@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, Unpack
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wenmo.data.batching import FIRST, SECOND
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.readers import Asked, read_rows
 from wenmo.data.rows import Row, RowSet
+from wenmo.data.splits import SplitBy, split_rows
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
@@ -65,6 +68,10 @@ class TaskConfig(Config, ABC):
         """
         return read_rows(source, **asked)
 
+    def split(self, rows: Sequence[Row], shares: Sequence[float], *, seed: int, by: SplitBy) -> list[list[Row]]:
+        """Rows in parts of these shares, the training part first, as `wenmo.data.splits.split_rows` says."""
+        return [[rows[i] for i in part] for part in split_rows(rows, shares, seed=seed, by=by)]
+
     @abstractmethod
     def settled(self, rows: Sequence[Row], model: ModelConfig, before: Self | None, source: str) -> Self:
         """The settings with what the training rows tell, behind what the model knew that the run goes on from.
@@ -88,6 +95,17 @@ class TaskConfig(Config, ABC):
         Raises:
             InputError: a row cannot be learnt from or judged; the message names it.
         """
+
+    def count_cut(self, store: TokenStore, reading: LongTexts) -> int:
+        """Texts of a store that fill the limit; those were cut, or just fit."""
+        if not reading.max_length:
+            return 0
+        lengths = [store[name].lengths for name in (FIRST, SECOND) if name in store.columns]
+        return int((np.max(lengths, axis=0) >= reading.max_length).sum())
+
+    def vocab_size(self, tokenizer: AnyTokenizer) -> int:
+        """Ids that a model of this task knows."""
+        return tokenizer.vocab_size
 
     @property
     def num_labels(self) -> int:

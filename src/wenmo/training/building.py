@@ -55,11 +55,12 @@ def build_task(
     else:
         _refuse_another_model(recipe, tokenizer)
         vectors = None
-    config = with_sizes(recipe.model, tokenizer.vocab_size, recipe.task.num_labels, compares=recipe.task.compares)
+    wanted = recipe.task
+    config = with_sizes(recipe.model, wanted.vocab_size(tokenizer), wanted.num_labels, compares=wanted.compares)
     config = replace(config, **_sizes_of_vectors(recipe, vectors))
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
     recipe = recipe.model_copy(update={"model": config, "data": data})
-    task = recipe.task.build(build_model(config), config, windows_of(recipe.data.model_dump()))
+    task = wanted.build(build_model(config), config, windows_of(recipe.data.model_dump()))
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     coverage = None
     if vectors is not None:

@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from wenmo.data.batching import FIRST, SECOND
 from wenmo.data.check import look_like_measurements
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.readers import Asked
 from wenmo.data.rows import Row
-from wenmo.data.splits import split_rows
+from wenmo.data.splits import SplitBy
 from wenmo.data.store import TokenStore, TokenStoreWriter
 from wenmo.errors import InputError
 from wenmo.tasks.classification import find_labels
@@ -71,7 +69,7 @@ def read_corpus(data: DataSettings, task: TaskConfig) -> Corpus:
     wanted = {"dev": data.dev_share, "calibration": data.calibration_share, "test": data.test_share}
     shares = {name: share for name, share in wanted.items() if name not in given and share > 0}
     if shares:
-        parts = _split(train, list(shares.values()), data)
+        parts = _split(train, list(shares.values()), data, task)
         train = parts[0]
         given |= dict(zip(shares, parts[1:], strict=True))
     labels, _ = find_labels(train)
@@ -111,14 +109,6 @@ def encode(
     return TokenStore.open(place)
 
 
-def count_cut(store: TokenStore, reading: LongTexts) -> int:
-    """Texts that fill the limit; those were cut, or just fit."""
-    if not reading.max_length:
-        return 0
-    lengths = [store[name].lengths for name in (FIRST, SECOND) if name in store.columns]
-    return int((np.max(lengths, axis=0) >= reading.max_length).sum())
-
-
 def _read(source: str, data: DataSettings, task: TaskConfig, notes: list[str]) -> list[Row]:
     asked: Asked = {
         "text_column": data.text_column or None,
@@ -137,8 +127,7 @@ def _read(source: str, data: DataSettings, task: TaskConfig, notes: list[str]) -
     return found.rows
 
 
-def _split(rows: list[Row], shares: list[float], data: DataSettings) -> list[list[Row]]:
+def _split(rows: list[Row], shares: list[float], data: DataSettings, task: TaskConfig) -> list[list[Row]]:
     # Groups stay together in a split by time too.
-    by: Literal["random", "group", "time"] = "time" if data.time_column else "group" if data.group_column else "random"
-    parts = split_rows(rows, [1 - sum(shares), *shares], seed=data.split_seed, by=by)
-    return [[rows[i] for i in part] for part in parts]
+    by: SplitBy = "time" if data.time_column else "group" if data.group_column else "random"
+    return task.split(rows, [1 - sum(shares), *shares], seed=data.split_seed, by=by)

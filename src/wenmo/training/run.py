@@ -21,7 +21,7 @@ from wenmo.training.building import build_task, train_tokenizer, with_labels
 from wenmo.training.card import model_card
 from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, run_lock
 from wenmo.training.continuation import forgetting, settings_of
-from wenmo.training.corpus import Corpus, count_cut, encode, read_corpus
+from wenmo.training.corpus import Corpus, encode, read_corpus
 from wenmo.training.distribution import World, choose_device, joined_world
 from wenmo.training.fitting import refuse_what_cannot_apply
 from wenmo.training.linear import fit_linear
@@ -238,7 +238,7 @@ def _run(
     seconds = earlier + time.monotonic() - begun
     measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}
     notes = [*corpus.notes, *trust.notes, *([coverage.as_sentence()] if coverage else [])]
-    if num_cut := count_cut(stores["train"], recipe.data.reading):
+    if num_cut := recipe.task.count_cut(stores["train"], recipe.data.reading):
         subject = "text is" if num_cut == 1 else "texts are"
         notes.append(f"{num_cut:,} training {subject} {recipe.data.reading.participle} (data.max_length)")
     result = TrainingResult(
@@ -318,7 +318,7 @@ def _save(
     trust: Trust,
 ) -> None:
     metrics = result.to_dict() | {"data_sha256": corpus.digest()}
-    num_cut = count_cut(train_store, recipe.data.reading)
+    num_cut = recipe.task.count_cut(train_store, recipe.data.reading)
     vocabulary = f"{tokenizer.vocab_size:,} tokens by the segmenter `{tokenizer.config.segmenter}`"
     card = model_card(
         recipe,

@@ -1,0 +1,214 @@
+"""A language model in use: it writes on behind a prompt, and says how likely texts are."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from wenmo.data.readers import stream_rows
+from wenmo.errors import InputError
+from wenmo.folder import ModelFolder
+from wenmo.inference.engines import known_precision
+from wenmo.inference.writers import STANDARD_OUTPUT, refuse_to_overwrite, written_aside
+from wenmo.tasks.answering import autocast
+from wenmo.tasks.generation import Generation
+from wenmo.tasks.sampling import Sampling
+from wenmo.text.code_points import CodePointTokenizer
+from wenmo.text.loading import WritingTokenizer, writes
+from wenmo.training.corpus import encode
+from wenmo.training.distribution import choose_device
+from wenmo.training.recipe import DataSettings
+
+NUM_CHARACTERS, NUM_SUBWORDS = 200, 50
+"""How many tokens are written unless a person says otherwise."""
+_BEGINNING = "\n"
+"""What a stream goes on from where nothing is given."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What was written."""
+
+    text: str
+    """Behind the prompt."""
+    tokens: int
+    logprob: float
+    """The log-probability of these tokens to the model itself, whatever they were drawn by."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        return asdict(self)
+
+
+class TextGenerator:
+    """A language model in use. Safe to use from several threads."""
+
+    def __init__(
+        self, folder: ModelFolder, *, device: str = "", precision: str = "float32", runtime: str = "auto"
+    ) -> None:
+        if runtime not in ("auto", "torch"):
+            raise InputError(f"runtime {runtime!r} cannot run a language model; leave it out")
+        assert isinstance(folder.task, Generation)
+        assert writes(folder.tokenizer)
+        self.folder = folder
+        self.task: Generation = folder.task.eval()
+        self.tokenizer: WritingTokenizer = folder.tokenizer
+        self.labels: tuple[str, ...] = self.task.config.labels
+        """By which a text can be asked for."""
+        self._data = DataSettings.model_validate(folder.recipe["data"])
+        self._precision = known_precision(precision)
+        self._device = choose_device(device)
+        self.task.to(self._device)
+        most = getattr(self.task.extractor_config, "max_position_embeddings", 0)
+        trained = self._data.max_length or most
+        self.limit: int = min(most, trained) if most else 0
+        """Most tokens that the model reads at once; 0: any number. No place is used that no training text reached."""
+
+    def generate(self, prompt: str = "", **settings: Any) -> Generated:
+        """Write on behind a prompt; the arguments are those of `stream`."""
+        written = Generated("", 0, 0.0)
+        for _, so_far in self.stream(prompt, **settings):
+            written = so_far
+        return written
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        max_new_tokens: int | None = None,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        stop: Sequence[str] = (),
+        label: str | None = None,
+        seed: int = 0,
+    ) -> Iterator[tuple[str, Generated]]:
+        """Write on behind a prompt, piece by piece.
+
+        Args:
+            prompt: what stands there already; empty: a text begins, or a stream goes on behind a line end.
+            max_new_tokens: when to stop at the latest; left out: 200 characters or 50 subwords.
+            temperature: above 1 is bolder, below 1 more careful, 0 takes the likeliest token each time.
+            top_k: only so many likeliest tokens may come; 0: all.
+            top_p: only the fewest likeliest tokens may come whose probabilities add up to this.
+            repetition_penalty: above 1, tokens that stand there already are less likely.
+            stop: writing ends in front of the first of these strings.
+            label: of which label the text shall be, where the model was trained with labels.
+            seed: the same seed writes the same text.
+
+        Yields:
+            The characters that are new, and all that was written so far.
+
+        Raises:
+            InputError: a setting cannot work, the prompt is longer than the model reads, or the label is not known.
+        """
+        sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
+        if isinstance(stop, str):
+            stop = (stop,)
+        most = self._default_length() if max_new_tokens is None else max_new_tokens
+        if most < 0 or not all(stop):
+            raise InputError(f"max_new_tokens is at least 0 and a stop string not empty; got {most} and {list(stop)}")
+        ids = torch.tensor([self._prompt_ids(prompt, label)], device=self._device)
+        generator = torch.Generator().manual_seed(seed)
+        steps = self.task.write(ids, sampling, generator, num_tokens=self.tokenizer.vocab_size, limit=self.limit)
+        return self._pieces(steps, most, tuple(stop))
+
+    def evaluate(self, source: str | Path, **asked: Any) -> dict[str, Any]:
+        """How likely the texts of a source are: ``metrics`` has cross entropy, perplexity and bits a character."""
+        found = self.task.config.read(str(source), **asked)
+        store = encode(found.rows, self.tokenizer, self.task.config, self._data.reading)
+        answers = self.task.answer_store(store, self._device, self._precision)
+        return {
+            "task": self.task.config.task,
+            "rows": len(found.rows),
+            "tokens": int(answers[:, 1].sum()),
+            "metrics": self.task.measure(self.task.gold(store), answers),
+            "notes": found.notes,
+        }
+
+    def predict_file(
+        self, source: str | Path, out: str | Path, *, file_format: str = "", **asked: Any
+    ) -> dict[str, Any]:
+        """Write on behind every text of a source: a JSON line for each, or one tab-separated line."""
+        refuse_to_overwrite(source, out)
+        wanted = file_format or ("tsv" if str(out) == STANDARD_OUTPUT else Path(out).suffix.removeprefix("."))
+        if wanted not in ("tsv", "jsonl"):
+            raise InputError(f"{out}: what was written goes to .tsv or .jsonl; name --out so")
+        count = 0
+        with _opened(out) as file:
+            if wanted == "tsv":
+                file.write("text\ttokens\tlogprob\n")
+            for row in stream_rows(source, **asked):
+                label = row.label if self.labels and isinstance(row.label, str) else None
+                written = self.generate(row.text, label=label)
+                cells = (_one_line(written.text), str(written.tokens), f"{written.logprob:.6g}")
+                line = json.dumps(written.to_dict(), ensure_ascii=False) if wanted == "jsonl" else "\t".join(cells)
+                file.write(line + "\n")
+                count += 1
+        return {"rows": count, "file": str(out)}
+
+    def _default_length(self) -> int:
+        return NUM_CHARACTERS if isinstance(self.tokenizer, CodePointTokenizer) else NUM_SUBWORDS
+
+    def _prompt_ids(self, prompt: str, label: str | None) -> list[int]:
+        [ids] = self.tokenizer.encode_batch([prompt])
+        config = self.task.config
+        begins = config.unit == "text"
+        if label is not None and not begins:
+            raise InputError("the model was trained on one stream, which has no labels; leave the label out")
+        first = [config.first_token(label, self.tokenizer)] if begins else []
+        if not first and not len(ids):
+            [ids] = self.tokenizer.encode_batch([_BEGINNING])
+        found = [*first, *ids.tolist()]
+        if self.limit and len(found) > self.limit:
+            raise InputError(
+                f"the prompt has {len(found)} tokens, and the model reads at most {self.limit}; shorten it, or train "
+                f"with a larger data.max_length"
+            )
+        return found
+
+    def _pieces(self, steps: Iterator[Any], most: int, stop: tuple[str, ...]) -> Iterator[tuple[str, Generated]]:
+        ids: list[int] = []
+        logprob, shown = 0.0, ""
+        with autocast(self._device, self._precision):
+            while len(ids) < most:
+                chosen, found = next(steps)
+                logprob += float(found[0])
+                ended = int(chosen[0]) == self.tokenizer.eos_token_id
+                ids.append(int(chosen[0]))
+                text = self.tokenizer.decode(ids)
+                end = min((at for each in stop if (at := text.find(each)) >= 0), default=None)
+                last = ended or end is not None or len(ids) == most
+                ready = text[:end] if last else text[: len(text) - _held_back(text, stop)]
+                if len(ready) > len(shown) or last:
+                    yield ready[len(shown) :], Generated(ready, len(ids), logprob)
+                    shown = ready
+                if last:
+                    return
+
+
+@contextmanager
+def _opened(out: str | Path) -> Iterator[TextIO]:
+    """Standard output, or a file that appears when all is written."""
+    if str(out) == STANDARD_OUTPUT:
+        yield sys.stdout
+        return
+    with written_aside(Path(out)) as aside, aside.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def _held_back(text: str, stop: Sequence[str]) -> int:
+    """Characters at the end that may still change: half a character, or the beginning of a stop string."""
+    half = len(text) - len(text.rstrip("\ufffd"))
+    begun = (size for each in stop for size in range(1, len(each)) if text.endswith(each[:size]))
+    return max(half, max(begun, default=0))
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
