@@ -6,7 +6,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from wenmo.cli.comparison import comparison_table
+from wenmo.cli import comparison
+from wenmo.cli.comparison import Spectator, comparison_table, print_comparison
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,7 @@ def test_the_json_has_what_others_build_on(compared, wenmo, trained):
     result = json.loads(wenmo(*call).stdout)
     assert set(result["winners"]) == {"accurate", "fast", "small"}
     assert result["report"] == str(out / "report.html")
+    assert (result["settings"]["metric"], result["settings"]["lower_is_better"]) == ("accuracy", False)
     wanted = "model folder metric value low high parameters bytes train_seconds latency_ms_p50 latency_ms_p95"
     for row in result["rows"]:
         assert set([*wanted.split(), "texts_per_second", "pareto"]) <= set(row)
@@ -116,3 +118,43 @@ def test_the_table_fits_the_terminal_and_leaves_nothing_out(width):
     for shown in ("92.3 90.9–93.6", "文本卷积", "failed", "0.21", "macro F1"):
         assert any(shown in line for line in lines)
     assert any(("winner" if width >= 110 else "★") in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(
+    ("metric", "value", "heading", "figure", "legend"),
+    [
+        ("cross_entropy", 2.619, "cross entropy", "2.619 2.605–2.632", "cross entropy: nats a token, lower is better"),
+        ("bleu", 34.1, "BLEU", "34.1 34.1–34.1", None),
+    ],
+)
+def test_the_table_of_another_metric_has_its_figures_and_unit(width, metric, value, heading, figure, legend):
+    rows = [row("gpt2", value, metric=metric, paired_p=None, tied_with_best=True, is_linear=False)]
+    result = {"rows": rows, "winners": {"accurate": "gpt2"}, "settings": {"metric": metric, "folds": None}}
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(comparison_table(result, width=width))
+    shown = captured.get()
+    assert max(map(cell_len, shown.splitlines())) <= width and "…" not in shown
+    assert heading in shown and figure in shown and "%" not in shown.replace("95 % interval", "")
+    assert (legend or "") in " ".join(shown.split()) and ("lower is better" in shown) == bool(legend)
+
+
+def test_models_as_they_are_done_and_the_command_follow_the_task(monkeypatch, tmp_path):
+    console = Console(width=120, color_system=None)
+    monkeypatch.setattr(comparison, "messages", lambda: console)
+    with console.capture() as captured:
+        Spectator().row(row("gpt2", 2.619, metric="cross_entropy"))
+    assert "gpt2        cross entropy 2.619 (2.605–2.632)  trained in" in captured.get()
+    found = {
+        "rows": [row("gpt2", 2.619, metric="cross_entropy")],
+        "winners": {"accurate": "gpt2"},
+        "settings": {"metric": "cross_entropy", "folds": None},
+        "sentences": [],
+        "data": {"task": "generate"},
+    }
+    monkeypatch.setattr(comparison, "results", lambda: console)
+    monkeypatch.setattr("wenmo.cli.summaries.results", lambda: console)
+    with console.capture() as captured:
+        print_comparison(found, winner=tmp_path / "winner", report=tmp_path / "report.html")
+    assert f'wenmo generate {tmp_path / "winner"} "..."' in "".join(captured.get().splitlines())

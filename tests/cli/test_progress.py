@@ -49,6 +49,14 @@ def test_a_file_gets_a_line_for_each_look_at_dev(capsys):
     assert looks[1] == "textcnn: step 4 of 4, loss 0.500, dev macro F1 81.2 %, 6.0 s"
 
 
+def test_a_metric_that_is_no_share_has_no_percent_sign(capsys):
+    output.messages.cache_clear()
+    lines = progress.training_progress("gpt2")
+    lines.started(4, 0)
+    lines.evaluated({"step": 4, "epoch": 1, "loss": 2.7, "seconds": 3.0, "dev_cross_entropy": 2.61894})
+    assert capsys.readouterr().err.splitlines()[1] == "gpt2: step 4 of 4, loss 2.700, dev cross entropy 2.619, 3.0 s"
+
+
 def test_a_resumed_run_says_where_it_goes_on(capsys):
     output.messages.cache_clear()
     run_of(progress.Lines("textcnn"), resumed_at=2)

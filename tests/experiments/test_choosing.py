@@ -73,3 +73,44 @@ def test_times_and_sizes_are_read_with_their_units() -> None:
     for wrong in ("ten minutes", "10x", "-5m", "0m"):
         with pytest.raises(InputError, match="--budget 10m"):
             parse_seconds(wrong)
+
+
+def test_where_lower_is_better_a_network_lowers_the_figure_of_the_best_linear_model() -> None:
+    def of(model: str, value: float, *, tied: bool, linear: bool) -> dict[str, Any]:
+        return row(model, value, tied=tied, rate=1000, size=2e7, linear=linear) | {"metric": "cross_entropy"}
+
+    rows = [
+        of("gpt2", 2.619, tied=True, linear=False),
+        of("close", 2.742, tied=False, linear=True),
+        of("far", 3.5, tied=False, linear=True),
+    ]
+    winners, reason = choose(rows)
+    assert reason == "gpt2 has the best cross entropy on dev."
+    test = {"metrics": {"cross_entropy": {"value": 2.7, "low": 2.6, "high": 2.8}}}
+    settings = {"folds": None, "metric": "cross_entropy", "lower_is_better": True}
+    result = {"rows": rows, "winners": winners, "winner_reason": reason, "settings": settings, "test": test}
+    text = " ".join(sentences(result))
+    assert "Its cross entropy on dev is 2.619 nats a token (95 % interval 2.599 to 2.639); it answers" in text
+    assert (
+        "Against the best linear model, close, it lowers the cross entropy by 0.123 nats a token on dev, "
+        "more than chance gives." in text
+    )
+    assert "it has cross entropy 2.700 nats a token (95 % interval 2.600 to 2.800)" in text
+    rows[0] |= {"value": 2.8}  # the better linear model was too large to win
+    assert "it raises the cross entropy by 0.058 nats a token" in " ".join(sentences(result))
+
+
+def test_bleu_is_told_in_points_of_its_own_scale() -> None:
+    rows = [
+        row("seq2seq", 34.1, tied=True, rate=10, size=2e7),
+        row("words", 32.8, tied=False, rate=9, size=3e7, linear=True),
+    ]
+    rows = [each | {"metric": "bleu"} for each in rows]
+    winners, reason = choose(rows)
+    settings = {"folds": None, "metric": "bleu", "lower_is_better": False}
+    result = {"rows": rows, "winners": winners, "winner_reason": reason, "settings": settings, "test": None}
+    text = " ".join(sentences(result))
+    assert (
+        "seq2seq has the best BLEU on dev." in text and "Its BLEU on dev is 34.1 (95 % interval 34.1 to 34.1)" in text
+    )
+    assert "Over the best linear model, words, it gains 1.3 points on dev" in text

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from wenmo.data.rows import Row
 from wenmo.errors import InputError
+from wenmo.experiments.compare import _describe
 from wenmo.folder import load_folder
 from wenmo.inference.loading import load
 from wenmo.reports.compare import compare
+from wenmo.training.corpus import Corpus
+from wenmo.training.recipe import Recipe
 
 SMALL = [
     "model.embedding_size=8", "model.num_filters=6", "model.num_buckets=64", "training.max_epochs=3",
@@ -189,3 +193,15 @@ def test_a_model_that_explodes_is_told_and_the_others_are_compared(reviews: Path
     failed = next(row for row in result.values["rows"] if row["model"] == "textcnn")
     assert "learning rate" in failed["failed"] and "textcnn" in notes.rows
     assert result.values["test"]["model"] in ("tfidf", "nbsvm")
+
+
+@pytest.mark.parametrize("labels", [(None, None), ("a", None)])
+def test_texts_without_labels_are_described_too(labels: tuple[str | None, ...]) -> None:
+    rows = [Row(text, label=label, source="x:1") for text, label in zip(("one text", "two"), labels, strict=True)]
+    recipe = Recipe.build(model="gpt2", values={"data": {"train": "x.tsv"}, "task": {"task": "generate"}})
+    described = _describe(Corpus(train=rows, dev=rows[:1]), recipe)
+    known = [label for label in labels if label]
+    assert (described["task"], described["labels"]) == ("generate", known)
+    assert described["label_counts"]["train"] == dict.fromkeys(known, 1)
+    assert described["sizes"] == {"train": 2, "dev": 1, "test": 0}
+    assert described["character_lengths"] == {"p50": 8, "p95": 3, "max": 8}

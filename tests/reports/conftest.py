@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wenmo.experiments.choosing import choose, sentences
 from wenmo.tasks.metrics import classification_metrics, confusion_matrix, pareto_front, per_class, wilson_interval
 
 # name, linear, dev accuracy, parameters, train seconds, latency p50 in ms, texts per second
@@ -42,6 +43,12 @@ TEXTS = [
 def make_result() -> Callable[..., dict[str, Any]]:
     """``make_result(num_models=6, labels=None, seeds=3)``; None are two Chinese labels."""
     return build_result
+
+
+@pytest.fixture
+def make_plain_result() -> Callable[..., dict[str, Any]]:
+    """``make_plain_result(metric, num_models=6)``: of a task without labels, by a metric that is no share."""
+    return plain_result
 
 
 @pytest.fixture
@@ -103,6 +110,32 @@ def build_result(num_models: int = 6, labels: list[str] | None = None, seeds: in
         "report": "report.html",
         "winner_folder": "winner",
     }
+
+
+def plain_result(metric: str, num_models: int = 6) -> dict[str, Any]:
+    """The same models by another metric: accuracies of 0.934 and 0.929 are 2.066 and 2.071 nats, or BLEU 93.4, 92.9."""
+    result = build_result(num_models)
+    lower = metric != "bleu"
+
+    def other(value: float) -> float:
+        return 3 - value if lower else 100 * value
+
+    for row in result["rows"]:
+        ends = sorted(other(row[name]) for name in ("low", "high"))
+        row |= {"metric": metric, "value": other(row["value"]), "low": ends[0], "high": ends[1]}
+        row["values"] = [other(each) for each in row["values"]]
+        row["spread"] = row["spread"] and row["spread"] * (1 if lower else 100)
+        row["curve"] = [point | {"dev": other(point["dev"])} for point in row["curve"]]
+    names = ("cross_entropy", "perplexity", "bits_per_character") if lower else ("bleu", "chrf")
+    found = {name: {"value": 2.0512 + i, "low": 1.91 + i, "high": 2.2 + i} for i, name in enumerate(names)}
+    task = "generate" if lower else "translate"
+    result["settings"] |= {"metric": metric, "lower_is_better": lower}
+    result["data"] |= {"task": task, "labels": [], "label_counts": {"train": {}, "dev": {}, "test": {}}}
+    result["test"] = {"model": result["rows"][0]["model"], "metrics": found, "labels": [], "confusion": None}
+    rows = [row | {"too_large": False} for row in result["rows"]]
+    winners, reason = choose(rows)
+    result |= {"hardest": [], "rows": rows, "winners": winners | {"fast": "bag"}, "winner_reason": reason}
+    return result | {"sentences": sentences(result)}
 
 
 def _row(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wenmo.experiments.choosing import sentences
 from wenmo.reports.comparison import comparison_page, write_comparison_report
 
 MakeResult = Callable[..., dict[str, Any]]
@@ -361,6 +362,84 @@ def test_small_and_large_comparisons_make_a_page(make_result: MakeResult, num_mo
 
 def test_a_page_weighs_little(make_result: MakeResult) -> None:
     assert len(comparison_page(make_result(12)).encode()) < 150_000
+
+
+# Tasks whose metrics are no shares
+
+
+def test_a_page_about_cross_entropy_has_nats_and_calls_the_lowest_the_best(make_plain_result: MakeResult) -> None:
+    result = make_plain_result("cross_entropy")
+    page = comparison_page(result)
+    text = Page(page).text
+    assert "cross entropy on test2.051 nats a token95 % interval 1.910\u20132.200" in text
+    assert "textcnn has the best cross entropy on dev" in text
+    assert "cross entropy on dev, nats a token" in text and "\u2193 cross entropy on dev, nats a token" in text
+    assert "Lower is better, further left is faster" in text
+    assert "cross entropy on dev 2.089 (+0.023), 0.18 ms a text" in text  # bag, if speed counts
+    assert "Cross entropy on dev, nats a token, against the seconds of training." in text
+    assert "cross entropy, nats a token" in text and "perplexity" in text and "bits per character" in text
+    # Nothing about labels is there, and no figure is a percentage but those of the intervals.
+    assert "Label balance" not in text and "Confusions" not in text and "Hardest examples" not in text
+    assert set(re.findall(r"\S+\s%(?! interval)", text)) <= {"95 %"}
+    assert 'wenmo generate comparison/winner "..."' in text and "wenmo predict" not in text
+    assert "--task generate" in text
+
+
+def test_the_dashed_line_of_the_table_is_the_lowest_value(make_plain_result: MakeResult) -> None:
+    page = comparison_page(make_plain_result("cross_entropy"))
+    rows = re.findall(r'<tr class="(?:winner|linear|network)">.*?</tr>', page)
+    for each in rows:
+        [best] = re.findall(r'<line x1="([\d.]+)"[^>]*class="best"', each)
+        [dot] = re.findall(r'<circle cx="([\d.]+)"[^>]*class="dot', each)
+        assert float(best) <= float(dot)
+    assert [Page(cell).text for cell in re.findall(r"<t[hd].*?</t[hd]>", rows[0])][1:3] == ["2.066", "2.053\u20132.081"]
+
+
+def test_a_page_about_bleu_has_it_on_its_own_scale(make_plain_result: MakeResult) -> None:
+    page = comparison_page(make_plain_result("bleu"))
+    text = Page(page).text
+    assert "\u2191 BLEU on dev" in text and "Higher is better, further left is faster" in text
+    assert "BLEU on dev 91.1 (\u22122.3), 0.18 ms a text" in text
+    assert "BLEU on dev against the seconds of training." in text
+    assert "93.4" in text and "9340" not in text and "chrF" in text
+    assert "wenmo predict comparison/winner new_texts.txt" in text and "--task translate" in text
+
+
+def test_a_comparison_from_before_such_metrics_was_written_without_the_flag(make_plain_result: MakeResult) -> None:
+    result = make_plain_result("cross_entropy")
+    with_flag = comparison_page(result)
+    del result["settings"]["lower_is_better"]
+    assert comparison_page(result) == with_flag
+
+
+def test_a_metric_that_is_not_known_here_goes_by_the_flag(make_result: MakeResult) -> None:
+    result = make_result()
+    result["settings"] |= {"metric": "error_rate", "lower_is_better": True}
+    text = Page(comparison_page(result)).text
+    assert "\u2193 error rate on dev, %" in text and "Lower is better" in text
+
+
+@pytest.mark.parametrize(("metric", "wish"), [("cross_entropy", "The lowest figure"), ("bleu", "The highest figure")])
+def test_the_best_figure_of_another_model_is_a_choice(make_plain_result: MakeResult, metric: str, wish: str) -> None:
+    result = make_plain_result(metric)
+    result["test"]["model"] = "bilstm"  # it was shipped in spite of the figures
+    assert f"{wish}textcnn" in Page(comparison_page(result)).text
+
+
+def test_without_linear_baselines_nothing_is_said_of_them(make_plain_result: MakeResult) -> None:
+    result = make_plain_result("cross_entropy")
+    result["rows"] = [row for row in result["rows"] if not row["is_linear"]]
+    result["winners"] = dict.fromkeys(("accurate", "fast", "small"), "textcnn")
+    result["sentences"] = sentences(result)
+    assert "linear" not in Page(comparison_page(result)).text
+
+
+def test_a_single_text_is_a_stream_and_not_counted(make_plain_result: MakeResult) -> None:
+    result = make_plain_result("cross_entropy")
+    result["data"]["sizes"] = {"train": 1, "dev": 1, "test": 1}
+    text = Page(comparison_page(result)).text
+    assert not re.search(r"\b1 (test )?texts", text)
+    assert "the texts never seen before" in text and "The test texts had no part in training" in text
 
 
 # Everybody can read it

@@ -86,6 +86,39 @@ def test_what_was_not_asked_for_is_not_there(tmp_path: Path) -> None:
     assert [each.name for each in (tmp_path / "deep").iterdir()] == ["page.html"]
 
 
+def test_a_result_of_metrics_alone_makes_a_page() -> None:
+    metrics = {
+        "cross_entropy": {"value": 2.61894, "low": 2.6, "high": 2.7},
+        "perplexity": {"value": 13.7213, "low": 13.46, "high": 14.88},
+    }
+    found = {"task": "generate", "rows": 1, "tokens": 12_345, "metrics": metrics, "notes": []}
+    page = evaluation_page(found, model="m", data="d.txt")
+    for shown in (
+        "Cross entropy",
+        "2.619<small>\u00a0nats a token</small>",
+        "2.600\u20132.700",
+        ">13.72</div>",
+        "12,345",
+    ):
+        assert shown in page
+    for key in ("labels", "confusions", "calibration", "promise", "against"):
+        assert f'id="{key}"' not in page
+    assert "decided by" not in page
+
+
+def test_against_another_model_a_plain_metric_has_its_unit() -> None:
+    bleu = {"bleu": {"value": 34.1, "low": 33.0, "high": 35.0}}
+    against = {
+        "model": "other",
+        "metrics": {"bleu": bleu["bleu"] | {"value": 31.2}},
+        "differences": {"bleu": {"p": 0.5}},
+    }
+    against |= {"only_this_right": 1, "only_other_right": 2}
+    found = {"rows": 10, "metrics": bleu, "notes": [], "against": against}
+    page = evaluation_page(found, model="m", data="d.tsv")
+    assert ">34.1</td>" in page and ">31.2</td>" in page and "this model, %" not in page
+
+
 def test_many_labels_have_their_commonest_mistakes_and_no_matrix() -> None:
     page = evaluation_page(result(tuple(f"标签{i}" for i in range(30))), model="m", data="d.tsv")
     assert 'class="confusion' not in page and "The most frequent mistakes" in page

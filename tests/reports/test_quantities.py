@@ -62,3 +62,8 @@ def test_metrics_have_names_for_people() -> None:
         "macro F1",
         "exact match",
     ]
+
+
+def test_a_name_begins_a_sentence_unless_it_has_capitals_of_its_own() -> None:
+    names = ("accuracy on dev", "macro F1", "chrF on dev", "BLEU", "")
+    assert [q.capitalized(name) for name in names] == ["Accuracy on dev", "Macro F1", "chrF on dev", "BLEU", ""]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from wenmo.cli.output import messages, print_message, print_note, results, visible
 from wenmo.cli.progress import training_progress
-from wenmo.cli.summaries import print_facts
+from wenmo.cli.summaries import how_to_use, print_facts
 from wenmo.reports import quantities
 from wenmo.training.progress import Observer
 
@@ -45,11 +45,12 @@ class Spectator:
         if row["failed"]:
             line = Text.assemble(("✗ ", "red"), (row["model"], "bold"), f"  failed: {visible(row['failed'])}")
         else:
+            metric = quantities.metric_named(row["metric"])
             line = Text.assemble(
                 ("✓ ", "green"),
                 (f"{row['model']:<10}", "bold"),
-                f"  {quantities.metric_name(row['metric'])} {quantities.percent(row['value'])} %",
-                (f" ({quantities.interval(row['low'], row['high'])})", "dim"),
+                f"  {metric.name} {metric.in_text(row['value'])}",
+                (f" ({metric.interval(row['low'], row['high'])})", "dim"),
                 f"  trained in {quantities.seconds(row['train_seconds'])}",
             )
         messages().print(line, soft_wrap=True)
@@ -76,7 +77,8 @@ def print_comparison(result: Mapping[str, Any], *, winner: Path, report: Path) -
     for sentence in result["sentences"]:
         out.print(visible(sentence))
     out.print()
-    print_facts({"winner": str(winner), "use it": f"wenmo predict {winner} FILE", "report": str(report)})
+    use = how_to_use(result["data"].get("task", ""), winner)
+    print_facts({"winner": str(winner), "use it": use, "report": str(report)})
 
 
 def comparison_table(result: Mapping[str, Any], *, width: int) -> Table:
@@ -95,11 +97,12 @@ def comparison_table(result: Mapping[str, Any], *, width: int) -> Table:
         caption_justify="left",
         caption_style="dim",
     )
+    metric = quantities.chosen_by(result["settings"])
     over = "folds" if result["settings"]["folds"] else "seeds"
     headings = {
         "marks": "" if wide else "\n",
         "model": "\nmodel",
-        "value": f"{quantities.metric_name(result['settings']['metric'])}, %\n95 % interval",
+        "value": f"{metric.name}{', %' * (metric.scale == 'share')}\n95 % interval",  # a unit in words is in the legend
         "spread": f"±\n{over}" if wide else "±\n",
         "p": "p against\nthe best" if wide else "p to\nbest",
         "parameters": "para-\nmeters",
@@ -127,9 +130,10 @@ def _cells(row: Mapping[str, Any], result: Mapping[str, Any], wide: bool) -> dic
     if row["failed"]:
         return {"model": Text(row["model"]), "value": Text("failed", "red")}
     won = row["model"] == result["winners"]["accurate"]
-    interval = f" {quantities.interval(row['low'], row['high'])}"
+    metric = quantities.chosen_by(result["settings"])
+    interval = f" {metric.interval(row['low'], row['high'])}"
     plain = {
-        "spread": quantities.percent(row["spread"]),
+        "spread": metric.figure(row["spread"]),
         "p": "best" if won else quantities.p_value(row["paired_p"]),
         "parameters": quantities.large(row["parameters"]),
         "bytes": quantities.large(row["bytes"], "B"),
@@ -139,7 +143,7 @@ def _cells(row: Mapping[str, Any], result: Mapping[str, Any], wide: bool) -> dic
     }
     return {
         "model": Text(row["model"], "bold" if won else ""),
-        "value": Text.assemble((quantities.percent(row["value"]), "bold"), (interval, "dim")),
+        "value": Text.assemble((metric.figure(row["value"]), "bold"), (interval, "dim")),
         **{name: Text(text if wide else _tight(text)) for name, text in plain.items()},
     }
 
@@ -165,7 +169,10 @@ def _marks(row: Mapping[str, Any], result: Mapping[str, Any], wide: bool) -> Tex
 def _legend(result: Mapping[str, Any], wide: bool) -> str:
     """What the marks that occur mean."""
     rows = [row for row in result["rows"] if not row["failed"]]
+    metric = quantities.chosen_by(result["settings"])
+    which_way = "lower is better" if metric.lower_is_better else ""
     meanings = [
+        (metric.name, ", ".join(filter(None, (metric.unit, which_way))), bool(metric.unit or which_way)),
         ("winner" if wide else "★ winner", "chosen on dev", True),
         (
             "tied" if wide else "=",

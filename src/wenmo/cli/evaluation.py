@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from wenmo.cli.output import plain_table, print_notes, results, visible
-from wenmo.cli.summaries import print_metrics
+from wenmo.cli.summaries import all_shares, print_metrics
 from wenmo.reports import quantities
 from wenmo.reports.evaluation import abstention_sentences
 
@@ -14,19 +14,28 @@ _LABELS_SHOWN, _MISTAKES_SHOWN, _CONFUSION_LABELS = 20, 5, 8
 
 
 def print_evaluation(result: Mapping[str, Any]) -> None:
-    """Everything that `wenmo.evaluate` found, the most telling first."""
+    """Everything that `wenmo.evaluate` found, the most telling first; of some tasks that is metrics alone."""
     print_notes(result["notes"])
-    print_metrics({quantities.count(result["rows"]) + " texts": result["metrics"]})
-    results().print()
-    _print_labels(result["per_class"])
-    _print_confusions(result["confusion"], result["labels"])
-    _print_calibration(result["calibration"])
-    if result["abstention"]:
+    print_metrics({_amount(result): result["metrics"]})
+    if result.get("per_class"):
+        results().print()
+        _print_labels(result["per_class"])
+    if result.get("confusion"):
+        _print_confusions(result["confusion"], result["labels"])
+    if result.get("calibration"):
+        _print_calibration(result["calibration"])
+    if result.get("abstention"):
         results().print()
         for sentence in abstention_sentences(result["abstention"]):
             results().print(sentence, soft_wrap=True)
-    if result["against"]:
+    if result.get("against"):
         _print_against(result)
+
+
+def _amount(result: Mapping[str, Any]) -> str:
+    """1,200 texts; of a language model its tokens too."""
+    texts = f"{quantities.count(result['rows'])} text{'s' * (result['rows'] != 1)}"
+    return f"{texts}, {quantities.count(result['tokens'])} tokens" if "tokens" in result else texts
 
 
 def _print_labels(per_class: Mapping[str, Mapping[str, float]]) -> None:
@@ -46,10 +55,8 @@ def _print_labels(per_class: Mapping[str, Mapping[str, float]]) -> None:
     results().print(table)
 
 
-def _print_confusions(confusion: list[list[int]] | None, labels: Sequence[str]) -> None:
+def _print_confusions(confusion: list[list[int]], labels: Sequence[str]) -> None:
     """The whole matrix where there are few labels, and the pairs that are mistaken most often."""
-    if not confusion:
-        return
     results().print()
     if len(labels) <= _CONFUSION_LABELS:
         table = plain_table()
@@ -90,13 +97,16 @@ def _print_calibration(found: Mapping[str, Any]) -> None:
 def _print_against(result: Mapping[str, Any]) -> None:
     found = result["against"]
     results().print()
+    metrics = {name: quantities.metric_named(name) for name in found["differences"]}
+    shares = all_shares(metrics.values())
     table = plain_table()
-    table.add_column("in %")
+    table.add_column("in %" if shares else "")
     for heading in ("this model", visible(found["model"]), "p"):
         table.add_column(heading, justify="right")
-    for name, difference in found["differences"].items():
-        values = (quantities.percent(each["metrics"][name]["value"]) for each in (result, found))
-        table.add_row(quantities.metric_name(name), *values, quantities.p_value(difference["p"]))
+    for name, metric in metrics.items():
+        write = metric.figure if shares else metric.with_unit
+        values = (write(each["metrics"][name]["value"]) for each in (result, found))
+        table.add_row(metric.name, *values, quantities.p_value(found["differences"][name]["p"]))
     results().print(table)
     results().print(
         f"Only this model is right on {found['only_this_right']:,} texts, only the other on "

@@ -149,4 +149,5 @@ def _dev_figure(record: Mapping[str, Any]) -> str:
     name = next((name for name in record if name.startswith("dev_")), None)
     if name is None:
         return ""
-    return f"dev {quantities.metric_name(name.removeprefix('dev_'))} {quantities.percent(record[name])} %"
+    metric = quantities.metric_named(name.removeprefix("dev_"))
+    return f"dev {metric.name} {metric.in_text(record[name])}"

@@ -1,6 +1,6 @@
 """What a run came to, for people: metrics side by side, then the facts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -9,6 +9,8 @@ from wenmo.cli.output import plain_table, print_notes, results
 from wenmo.reports import quantities
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wenmo.tasks.metrics import Interval
     from wenmo.training.run import Metrics, TrainingResult
 
@@ -30,9 +32,14 @@ def print_training(result: "TrainingResult") -> None:
         {
             "trained": f"{steps}{quantities.seconds(result.seconds)}, {quantities.count(result.parameters)} parameters",
             "model": str(result.model),
-            "use it": f"wenmo predict {result.model} FILE",
+            "use it": how_to_use(result.task, result.model),
         }
     )
+
+
+def how_to_use(task: str, model: "Path") -> str:
+    """The command that a trained model is there for."""
+    return f'wenmo generate {model} "..."' if task == "generate" else f"wenmo predict {model} FILE"
 
 
 def calibration_sentence(found: Mapping[str, Any]) -> str:
@@ -48,14 +55,19 @@ def calibration_sentence(found: Mapping[str, Any]) -> str:
 
 
 def print_metrics(measured: "Mapping[str, Metrics]") -> None:
-    """A line for each metric, a column for each part of the data; every figure with its 95 % interval."""
+    """A line for each metric, a column for each part of the data; every figure with its 95 % interval.
+
+    Where not all metrics are shares, each figure has its unit beside it.
+    """
+    names = [name for name in next(iter(measured.values())) if not _repeats_accuracy(name, measured)]
+    metrics = {name: quantities.metric_named(name) for name in names}
+    shares = all_shares(metrics.values())
     table = plain_table()
-    table.add_column("in %")
+    table.add_column("in %" if shares else "")
     for part in measured:
         table.add_column(f"{part} (95 % interval)")
-    for name in next(iter(measured.values())):
-        if not _repeats_accuracy(name, measured):
-            table.add_row(quantities.metric_name(name), *(_figure(metrics[name]) for metrics in measured.values()))
+    for name, metric in metrics.items():
+        table.add_row(metric.name, *(_figure(metric, found[name], shares) for found in measured.values()))
     results().print(table)
 
 
@@ -66,9 +78,15 @@ def print_facts(facts: Mapping[str, str]) -> None:
         results().print(Text.assemble((f"{name:<{width}}  ", "dim"), value), soft_wrap=True)
 
 
-def _figure(metric: "Interval") -> Text:
-    low_to_high = quantities.interval(metric["low"], metric["high"])
-    return Text.assemble((quantities.percent(metric["value"]), "bold"), (f"  ({low_to_high})", "dim"))
+def all_shares(metrics: Iterable[quantities.Metric]) -> bool:
+    """Whether one heading tells the unit of them all."""
+    return all(metric.scale == "share" for metric in metrics)
+
+
+def _figure(metric: quantities.Metric, found: "Interval", unit_above: bool) -> Text:
+    figure = metric.figure(found["value"])
+    unit = "" if unit_above else metric.with_unit(found["value"]).removeprefix(figure)
+    return Text.assemble((figure, "bold"), unit, (f"  ({metric.interval(found['low'], found['high'])})", "dim"))
 
 
 def _repeats_accuracy(name: str, measured: "Mapping[str, Metrics]") -> bool:

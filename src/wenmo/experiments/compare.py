@@ -302,6 +302,7 @@ class Comparison:
                 "budget_seconds": self._budget,
                 "max_size_bytes": self._max_size,
                 "metric": best.row["metric"],
+                "lower_is_better": best.lower_is_better,
             },
             "machine": machine(),
             "rows": rows,

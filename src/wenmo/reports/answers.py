@@ -8,6 +8,7 @@ from wenmo.reports import quantities
 from wenmo.reports.charts import bar
 from wenmo.reports.labelling import shortened
 from wenmo.reports.markup import Markup, element, language_of, quoted
+from wenmo.reports.quantities import Metric
 
 _LEVELS = 10
 """Shades of a cell, as the style sheet has them."""
@@ -27,12 +28,13 @@ def scores_on_test(test: dict[str, Any]) -> Markup:
     if all(_is_accuracy_again(model.get("metrics") or {}) for model in models):
         names.remove("micro_f1")
     head = [element("th", "Model", scope="col", class_="model")]
-    head += [element("th", f"{quantities.metric_name(name)}, %", scope="col", class_="number") for name in names]
+    metrics = {name: quantities.metric_named(name) for name in names}
+    head += [element("th", metric.heading, scope="col", class_="number") for metric in metrics.values()]
     rows = []
     for model in models:
         is_winner = model is test
         tag = element("span", "winner" if is_winner else "linear", class_="tag winner" if is_winner else "tag")
-        cells = [_score((model.get("metrics") or {}).get(name)) for name in names]
+        cells = [_score(metric, (model.get("metrics") or {}).get(name)) for name, metric in metrics.items()]
         rows.append(element("tr", element("th", quoted(str(model["model"])), tag, scope="row", class_="model"), *cells))
     return _scrollable(
         element(
@@ -155,14 +157,14 @@ def _example(example: dict[str, Any]) -> Markup:
     )
 
 
-def _score(score: dict[str, Any] | None) -> Markup:
+def _score(metric: Metric, score: dict[str, Any] | None) -> Markup:
     if not score:
         return element("td", quantities.MISSING, class_="number")
     return element(
         "td",
-        element("span", quantities.percent(score.get("value")), class_="main"),
+        element("span", metric.figure(score.get("value")), class_="main"),
         " ",
-        element("span", quantities.interval(score.get("low"), score.get("high")), class_="quiet"),
+        element("span", metric.interval(score.get("low"), score.get("high")), class_="quiet"),
         class_="number",
     )
 

@@ -13,6 +13,8 @@ from wenmo.reports import axes, quantities
 from wenmo.reports.axes import Axis
 from wenmo.reports.labelling import Box, place_labels, shortened
 from wenmo.reports.markup import Markup, element, joined
+from wenmo.reports.measure import Measure
+from wenmo.reports.quantities import Metric
 from wenmo.tasks.metrics import pareto_front
 
 LARGEST_BUBBLE = 22.0
@@ -52,18 +54,19 @@ def bubble_radius(size: Any, largest: float) -> float:
     return max(SMALLEST_BUBBLE, LARGEST_BUBBLE * math.sqrt(share))
 
 
-def tradeoff_chart(rows: Sequence[Row], winner: str | None, measure: str, width: int, height: int) -> Markup:
+def tradeoff_chart(rows: Sequence[Row], winner: str | None, measure: Measure, width: int, height: int) -> Markup:
     """Metric with interval against latency; the area of a bubble is the file size.
 
     Args:
         rows: those that `can_be_drawn`, at least one.
         winner: drawn in its own colour.
-        measure: what the metric is called, for the axis.
+        measure: what the models were measured by; an arrow before its name points to the better models.
         width: of the drawing in CSS pixels. Letters do not scale, so phones get a narrow drawing of their own.
         height: likewise.
     """
+    metric = measure.metric
     latencies = [float(row["latency_ms_p50"]) for row in rows]
-    ends = [100 * float(v) for row in rows for v in (row["value"], *_ends(row))]
+    ends = [metric.shown(float(v)) for row in rows for v in (row["value"], *_ends(row))]
     left, top, right, bottom = 40.0, 26.0, width - 2.0, height - 46.0
     x_axis = Axis(*axes.around(latencies, logarithmic=True, margin=0.12), left, right, logarithmic=True)
     y_axis = Axis(*axes.around(ends, margin=0.08), bottom, top)
@@ -73,21 +76,22 @@ def tradeoff_chart(rows: Sequence[Row], winner: str | None, measure: str, width:
             row,
             kind_of(row, winner),
             x_axis.at(float(row["latency_ms_p50"])),
-            y_axis.at(100 * float(row["value"])),
+            y_axis.at(metric.shown(float(row["value"]))),
             bubble_radius(row.get("bytes"), largest),
         )
         # Large bubbles first, so that small ones stay on top and can be pointed at.
         for row in sorted(rows, key=lambda row: -(quantities.number(row.get("bytes")) or 0.0))
     ]
+    arrow = "\u2193" if metric.lower_is_better else "\u2191"
     return element(
         "svg",
         _frame(x_axis, y_axis, x_ticks=max(3, width // 110), y_ticks=max(3, height // 70)),
-        element("text", f"\u2191 {measure}, %", x=left - 40, y=12, class_="axis-title"),
+        element("text", f"{arrow} {measure.heading}", x=left - 40, y=12, class_="axis-title"),
         element("text", "\u2190 latency of one text, ms", x=left, y=height - 4, class_="axis-title"),
-        _front_line(points, right),
-        *(_whisker(point, y_axis) for point in points),
+        _front_line(points, metric, right),
+        *(_whisker(point, metric, y_axis) for point in points),
         *(_bubble(point, measure) for point in points),
-        _names(points, y_axis, Box(left, top, right, bottom), longest=26 if width > 600 else 16),
+        _names(points, metric, y_axis, Box(left, top, right, bottom), longest=26 if width > 600 else 16),
         viewBox=f"0 0 {width} {height}",
         width=width,
         height=height,
@@ -111,26 +115,27 @@ def _frame(x_axis: Axis, y_axis: Axis, x_ticks: int, y_ticks: int) -> Markup:
     return element("g", *lines, base, *numbers, class_="frame")
 
 
-def _front_line(points: Sequence[_Point], right: float) -> Markup:
+def _front_line(points: Sequence[_Point], metric: Metric, right: float) -> Markup:
     """The stairs along the models that no other model beats in both metric and latency."""
-    on_front = pareto_front([(point.x, point.y) for point in points], ["min", "min"])  # y runs downwards
+    places = [(point.x, point.y) for point in points]
+    on_front = pareto_front(places, ["min", "max" if metric.lower_is_better else "min"])  # y runs downwards
     stairs = sorted((point.x, point.y) for point, on in zip(points, on_front, strict=True) if on)
     path = f"M{stairs[0][0]:.1f},{stairs[0][1]:.1f}"
     path += "".join(f"H{x:.1f}V{y:.1f}" for x, y in stairs[1:])
     return element("path", d=f"{path}H{right:.1f}", class_="front")
 
 
-def _whisker(point: _Point, y_axis: Axis) -> Markup:
-    low, high = (y_axis.at(100 * end) for end in _ends(point.row))
+def _whisker(point: _Point, metric: Metric, y_axis: Axis) -> Markup:
+    low, high = (y_axis.at(metric.shown(end)) for end in _ends(point.row))
     x = point.x
     return element("path", d=f"M{x:.1f},{low:.1f}V{high:.1f}", class_=f"whisker {point.kind}")
 
 
-def _bubble(point: _Point, measure: str) -> Markup:
+def _bubble(point: _Point, measure: Measure) -> Markup:
     row = point.row
     title = (
-        f"{row['model']}: {measure} {quantities.percent(row['value'])} % "
-        f"({quantities.interval(row.get('low'), row.get('high'))}), "
+        f"{row['model']}: {measure} {measure.metric.with_unit(row['value'])} "
+        f"({measure.metric.interval(row.get('low'), row.get('high'))}), "
         f"{quantities.milliseconds(row['latency_ms_p50'])} ms a text, {quantities.large(row.get('bytes'), 'B')}"
     )
     return element(
@@ -142,13 +147,13 @@ def _bubble(point: _Point, measure: str) -> Markup:
     )
 
 
-def _names(points: Sequence[_Point], y_axis: Axis, plot: Box, longest: int) -> Markup:
+def _names(points: Sequence[_Point], metric: Metric, y_axis: Axis, plot: Box, longest: int) -> Markup:
     """The models' names beside their bubbles, the winner's first, so that it gets the best place."""
     first = sorted(points, key=lambda point: point.kind != "winner")
     texts = [shortened(point.row["model"], longest) for point in first]
     whiskers = []
     for point in points:
-        low, high = (y_axis.at(100 * end) for end in _ends(point.row))
+        low, high = (y_axis.at(metric.shown(end)) for end in _ends(point.row))
         whiskers.append(Box(point.x - 2, high, point.x + 2, low))
     placed = place_labels([(point.x, point.y, point.radius) for point in first], texts, plot, whiskers)
     return joined(_name(point, text, box) for point, text, box in zip(first, texts, placed, strict=True))
@@ -171,15 +176,16 @@ def _ends(row: Row) -> tuple[float, float]:
     return (value if low is None else low, value if high is None else high)
 
 
-def forest_axis(rows: Sequence[Row], width: int) -> Axis | None:
+def forest_axis(rows: Sequence[Row], metric: Metric, width: int) -> Axis | None:
     """One axis for the intervals of all rows; None where no row has a value."""
-    ends = [100 * end for row in rows if quantities.number(row.get("value")) is not None for end in _ends(row)]
+    ends = [metric.shown(end) for row in rows if quantities.number(row.get("value")) is not None for end in _ends(row)]
     return Axis(*axes.around(ends, margin=0.04), 6.0, width - 6.0) if ends else None
 
 
-def forest_scale(axis: Axis, width: int) -> Markup:
+def forest_scale(axis: Axis, metric: Metric, width: int) -> Markup:
     """The numbers of the axis, for the head of the column."""
-    ticks = [tick for tick in axis.ticks(5) if axis.at(tick) <= width - 10]
+    most = 5 if metric.digits < 2 else 3  # long numbers would run into each other
+    ticks = [tick for tick in axis.ticks(most) if axis.at(tick) <= width - 10]
     numbers = [element("text", axes.label(t), x=axis.at(t), y=11, text_anchor="middle") for t in ticks]
     return element(
         "svg", element("g", *numbers, class_="frame"), viewBox=f"0 0 {width} 14", width=width, height=14,
@@ -187,15 +193,15 @@ def forest_scale(axis: Axis, width: int) -> Markup:
     )  # fmt: skip
 
 
-def forest_mark(row: Row, kind: str, best: float | None, axis: Axis, width: int) -> Markup:
+def forest_mark(row: Row, kind: str, best: float | None, metric: Metric, axis: Axis, width: int) -> Markup:
     """A row's value and interval on the common axis, a dashed line at the best value, a short line for each seed."""
-    low, high = (axis.at(100 * end) for end in _ends(row))
-    value = axis.at(100 * float(row["value"]))
-    seeds = [quantities.number(each) for each in row.get("values") or []]
-    inside = [axis.at(100 * each) for each in seeds if each is not None and axis.low <= 100 * each <= axis.high]
+    low, high = (axis.at(metric.shown(end)) for end in _ends(row))
+    value = axis.at(metric.shown(float(row["value"])))
+    seeds = [metric.shown(v) for each in row.get("values") or [] if (v := quantities.number(each)) is not None]
+    inside = [axis.at(each) for each in seeds if axis.low <= each <= axis.high]
     marks: list[Markup] = []
     if best is not None:
-        x = axis.at(100 * best)
+        x = axis.at(metric.shown(best))
         marks.append(element("line", x1=x, x2=x, y1=0, y2=30, class_="best"))
     marks.append(element("line", x1=low, x2=high, y1=15, y2=15, class_=f"whisker {kind}"))
     if len(inside) > 1:

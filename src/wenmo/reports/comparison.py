@@ -13,9 +13,10 @@ from wenmo.reports.charts import Row, bubble_radius, can_be_drawn, tradeoff_char
 from wenmo.reports.data_section import data_section
 from wenmo.reports.learning import learning_panels
 from wenmo.reports.markup import Markup, element, joined, quoted
+from wenmo.reports.measure import Measure
 from wenmo.reports.model_table import model_table
 from wenmo.reports.page import Section, page, section, write_page
-from wenmo.reports.verdict import measured_on, verdict, winner_of
+from wenmo.reports.verdict import verdict, winner_of
 
 
 def write_comparison_report(result: dict[str, Any], path: Path, *, no_texts: bool = False) -> None:
@@ -41,7 +42,7 @@ def comparison_page(result: dict[str, Any], folder: str = "comparison", *, no_te
         no_texts: leave out every text of the data.
     """
     winner = winner_of(result)
-    measure = measured_on(result)
+    measure = Measure.of(result)
     sections = [
         each
         for each in (
@@ -56,10 +57,10 @@ def comparison_page(result: dict[str, Any], folder: str = "comparison", *, no_te
         if each is not None
     ]
     title = f"Comparison of {len(result['rows'])} models on {_file_name(result)}"
-    return page(title, verdict(result, winner, title), sections, _machine(result))
+    return page(title, verdict(result, winner, measure, title), sections, _machine(result))
 
 
-def _tradeoff_section(rows: Sequence[Row], winner: str | None, measure: str) -> Section | None:
+def _tradeoff_section(rows: Sequence[Row], winner: str | None, measure: Measure) -> Section | None:
     drawn = [row for row in rows if can_be_drawn(row)]
     if not drawn:
         return None
@@ -81,9 +82,17 @@ def _tradeoff_section(rows: Sequence[Row], winner: str | None, measure: str) -> 
         element("figcaption", *legend, class_="legend"),
         class_="chart",
     )
+    metric = measure.metric
+    better = (
+        "Lower is better"
+        if metric.lower_is_better
+        else "Higher is more often right"
+        if metric.sign
+        else "Higher is better"
+    )
     explanation = element(
         "p",
-        "Higher is more often right, further left is faster; the area of a bubble is the size of the model's file and "
+        f"{better}, further left is faster; the area of a bubble is the size of the model's file and "
         "the upright line its 95 % interval. The stepped line joins the models that no other one beats in both.",
         class_="quiet",
     )
@@ -98,15 +107,16 @@ def _swatch(kind: str, radius: float) -> Markup:
     )  # fmt: skip
 
 
-def _learning_section(rows: Sequence[Row], winner: str | None, measure: str) -> Section | None:
+def _learning_section(rows: Sequence[Row], winner: str | None, measure: Measure) -> Section | None:
     panels = learning_panels(rows, winner, measure)
     if panels is None:
         return None
+    unit = f", {named}," if (named := measure.metric.sign or measure.metric.unit) else ""
     linear = " The dotted line is the best linear baseline." if any(row.get("is_linear") for row in rows) else ""
     explanation = element(
         "p",
-        f"{measure[0].upper()}{measure[1:]}, %, against the seconds of training. Grey are the other models, the dot is "
-        f"the best value: the weights kept.{linear}",
+        f"{quantities.capitalized(str(measure))}{unit} against the seconds of training. Grey are the other models, "
+        f"the dot is the best value: the weights kept.{linear}",
         class_="quiet",
     )
     return section("learning", "How they learnt", explanation, panels)
@@ -116,10 +126,11 @@ def _test_section(result: dict[str, Any], winner: str | None) -> Section | None:
     test = result.get("test") or {}
     if not test.get("metrics"):
         return None
-    size = quantities.count((result["data"].get("sizes") or {}).get("test"))
+    size = (result["data"].get("sizes") or {}).get("test")
+    texts = "test texts" if size == 1 else f"{quantities.count(size)} test texts"
     explanation = element(
         "p",
-        f"The {size} test texts had no part in training or choosing; they were looked at once, after ",
+        f"The {texts} had no part in training or choosing; they were looked at once, after ",
         quoted(str(winner)),
         " had won.",
         class_="quiet",
@@ -159,8 +170,15 @@ def _commands(result: dict[str, Any], winner: str | None, folder: str, no_texts:
     parts = []
     if winner is not None:
         model = f"{folder}/{result.get('winner_folder') or 'winner'}"
-        use = shlex.join(["wenmo", "predict", model, "new_texts.txt"])
-        parts += [element("h3", "Answer new texts with the winner"), element("pre", element("code", use))]
+        if result["data"].get("task") == "generate":
+            heading, use = (
+                "Write on behind a prompt with the winner",
+                shlex.join(["wenmo", "generate", model]) + ' "..."',
+            )
+        else:
+            heading = "Answer new texts with the winner"
+            use = shlex.join(["wenmo", "predict", model, "new_texts.txt"])
+        parts += [element("h3", heading), element("pre", element("code", use))]
     parts += [element("h3", "Run this comparison again"), element("pre", element("code", again))]
     return joined(parts)
 
@@ -171,6 +189,8 @@ def _compare_command(result: dict[str, Any], folder: str, no_texts: bool) -> str
     words = ["wenmo", "compare", str(sources.get("train") or "TRAIN")]
     for part in ("dev", "test"):
         words += [f"--{part}", str(sources[part])] if sources.get(part) else []
+    task = result["data"].get("task")
+    words += ["--task", str(task)] if task not in (None, "classify") else []
     words += ["--models", ",".join(settings["models"])]
     words += ["--seeds", str(settings["seeds"])] if settings.get("seeds") else []
     words += ["--folds", str(settings["folds"])] if settings.get("folds") else []

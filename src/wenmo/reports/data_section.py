@@ -21,7 +21,7 @@ def _facts(data: dict[str, Any]) -> Markup:
     facts: list[tuple[str, object]] = []
     for part in _PARTS:
         source = quoted(str(sources[part])) if sources.get(part) else None
-        size = f"{quantities.count(sizes[part])} {noun}s" if sizes.get(part) else "none"
+        size = f"{quantities.count(sizes[part])} {noun}{'s' * (sizes[part] != 1)}" if sizes.get(part) else "none"
         origin = source or (element("span", "split off from train", class_="quiet") if sizes.get(part) else None)
         facts.append((part, joined([size, element("br"), origin] if origin else [size])))
     for unit in ("token", "character"):

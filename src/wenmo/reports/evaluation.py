@@ -40,24 +40,14 @@ def evaluation_page(result: Mapping[str, Any], *, model: str, data: str) -> str:
 
 def _header(result: Mapping[str, Any], model: str, data: str) -> Markup:
     metrics = result["metrics"]
-    figures = [
-        element(
-            "div",
-            element("div", _capital(quantities.metric_name(name)), class_="figure-name"),
-            element("div", quantities.percent(metrics[name]["value"]), element("small", "\u00a0%"), class_="figure"),
-            element(
-                "div",
-                f"95 % interval {quantities.interval(metrics[name]['low'], metrics[name]['high'])}",
-                class_="quiet range",
-            ),
-        )
-        for name in _FIGURES
-    ]
-    facts = {
-        "texts": quantities.count(result["rows"]),
-        "labels": quantities.count(len(result["labels"])),
-        "decided by": "thresholds" if result["thresholds"] else "the likeliest label",
-    }
+    figures = [_figure(name, metrics[name]) for name in ([n for n in _FIGURES if n in metrics] or metrics)]
+    facts = {"texts": quantities.count(result["rows"])}
+    if "tokens" in result:
+        facts["tokens"] = quantities.count(result["tokens"])
+    if "labels" in result:
+        facts["labels"] = quantities.count(len(result["labels"]))
+    if "thresholds" in result:
+        facts["decided by"] = "thresholds" if result["thresholds"] else "the likeliest label"
     listed = [element("div", element("dt", key), element("dd", value)) for key, value in facts.items()]
     notes = [element("li", note) for note in result["notes"]]
     return joined(
@@ -75,12 +65,27 @@ def _header(result: Mapping[str, Any], model: str, data: str) -> Markup:
     )
 
 
-def _labels(result: Mapping[str, Any]) -> Section:
+def _figure(name: str, score: Mapping[str, Any]) -> Markup:
+    metric = quantities.metric_named(name)
+    unit = metric.sign or metric.unit
+    return element(
+        "div",
+        element("div", quantities.capitalized(metric.name), class_="figure-name"),
+        element(
+            "div", metric.figure(score["value"]), element("small", f"\u00a0{unit}") if unit else None, class_="figure"
+        ),
+        element("div", f"95 % interval {metric.interval(score['low'], score['high'])}", class_="quiet range"),
+    )
+
+
+def _labels(result: Mapping[str, Any]) -> Section | None:
+    if not result.get("per_class"):
+        return None
     return section("labels", "Each label", answers.class_table(result["per_class"]))
 
 
 def _confusions(result: Mapping[str, Any]) -> Section | None:
-    confusion, labels = result["confusion"], result["labels"]
+    confusion, labels = result.get("confusion"), result.get("labels", ())
     if not confusion:
         return None
     halves = []
@@ -91,8 +96,10 @@ def _confusions(result: Mapping[str, Any]) -> Section | None:
     return section("confusions", "What is taken for what", element("div", *halves, class_="halves")) if halves else None
 
 
-def _calibration(result: Mapping[str, Any]) -> Section:
-    found = result["calibration"]
+def _calibration(result: Mapping[str, Any]) -> Section | None:
+    found = result.get("calibration")
+    if not found:
+        return None
     error = found["width"]
     told = element(
         "p",
@@ -154,7 +161,7 @@ def _bins_table(bins: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def _abstention(result: Mapping[str, Any]) -> Section | None:
-    found = result["abstention"]
+    found = result.get("abstention")
     if not found:
         return None
     return section("promise", "The promise", *(element("p", each) for each in abstention_sentences(found)))
@@ -187,19 +194,22 @@ def abstention_sentences(found: Mapping[str, Any]) -> list[str]:
 
 
 def _against(result: Mapping[str, Any]) -> Section | None:
-    found = result["against"]
+    found = result.get("against")
     if not found:
         return None
-    head = [element("th", name, scope="col", class_="number") for name in ("this model, %", "the other, %", "p")]
+    metrics = {name: quantities.metric_named(name) for name in found["differences"]}
+    shares = all(metric.scale == "share" for metric in metrics.values())
+    models = ("this model, %", "the other, %") if shares else ("this model", "the other")
+    head = [element("th", name, scope="col", class_="number") for name in (*models, "p")]
     rows = [
         element(
             "tr",
-            element("th", quantities.metric_name(name), scope="row"),
-            element("td", quantities.percent(result["metrics"][name]["value"]), class_="number main"),
-            element("td", quantities.percent(found["metrics"][name]["value"]), class_="number"),
-            element("td", quantities.p_value(difference["p"]), class_="number"),
+            element("th", metric.name if shares else metric.heading, scope="row"),
+            element("td", metric.figure(result["metrics"][name]["value"]), class_="number main"),
+            element("td", metric.figure(found["metrics"][name]["value"]), class_="number"),
+            element("td", quantities.p_value(found["differences"][name]["p"]), class_="number"),
         )
-        for name, difference in found["differences"].items()
+        for name, metric in metrics.items()
     ]
     table = element(
         "table", element("thead", element("tr", element("th", "", scope="col"), *head)), element("tbody", *rows)
@@ -214,10 +224,6 @@ def _against(result: Mapping[str, Any]) -> Section | None:
         class_="quiet",
     )
     return section("against", "Against another model", told, table)
-
-
-def _capital(name: str) -> str:
-    return name[0].upper() + name[1:]
 
 
 def _equals(p: float) -> str:

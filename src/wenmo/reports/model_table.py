@@ -7,23 +7,26 @@ from wenmo.reports import quantities
 from wenmo.reports.axes import Axis
 from wenmo.reports.charts import Row, forest_axis, forest_mark, forest_scale, kind_of
 from wenmo.reports.markup import Markup, element, joined, quoted
+from wenmo.reports.measure import Measure
+from wenmo.reports.quantities import Metric
 
 _FOREST_WIDTH = 140
 _COLUMNS_AFTER_NAME = 12
 
 
-def model_table(rows: Sequence[Row], winner: str | None, measure: str) -> Markup:
+def model_table(rows: Sequence[Row], winner: str | None, measure: Measure) -> Markup:
     """Every model with its metric, costs and speed, the failed ones last with their reason.
 
     Args:
         rows: best first.
         winner: its row is marked.
-        measure: what the metric is called, for the heading.
+        measure: what the models were measured by.
     """
     finished = [row for row in rows if not row.get("failed")]
     failed = [row for row in rows if row.get("failed")]
-    axis = forest_axis(finished, _FOREST_WIDTH)
-    best = max((value for row in finished if (value := quantities.number(row.get("value"))) is not None), default=None)
+    metric = measure.metric
+    axis = forest_axis(finished, metric, _FOREST_WIDTH)
+    best = metric.best(value for row in finished if (value := quantities.number(row.get("value"))) is not None)
     return joined(
         [
             element(
@@ -34,7 +37,7 @@ def model_table(rows: Sequence[Row], winner: str | None, measure: str) -> Markup
                     _head(measure, axis),
                     element(
                         "tbody",
-                        *(_model(row, winner, best, axis) for row in finished),
+                        *(_model(row, winner, best, metric, axis) for row in finished),
                         *(_failure(row) for row in failed),
                     ),
                     class_="models",
@@ -49,8 +52,8 @@ def model_table(rows: Sequence[Row], winner: str | None, measure: str) -> Markup
     )
 
 
-def _head(measure: str, axis: Axis | None) -> Markup:
-    scale = forest_scale(axis, _FOREST_WIDTH) if axis else None
+def _head(measure: Measure, axis: Axis | None) -> Markup:
+    scale = forest_scale(axis, measure.metric, _FOREST_WIDTH) if axis else None
 
     def group(name: str, columns: int) -> Markup:
         return element("th", name, scope="colgroup", colspan=columns, class_="group")
@@ -66,7 +69,7 @@ def _head(measure: str, axis: Axis | None) -> Markup:
         element(
             "tr",
             tall("Model", class_="model"),
-            group(f"{measure}, %", 5),
+            group(measure.heading, 5),
             group("size", 2),
             tall("training time"),
             group("one text, ms", 2),
@@ -88,10 +91,10 @@ def _head(measure: str, axis: Axis | None) -> Markup:
     )
 
 
-def _model(row: Row, winner: str | None, best: float | None, axis: Axis | None) -> Markup:
+def _model(row: Row, winner: str | None, best: float | None, metric: Metric, axis: Axis | None) -> Markup:
     kind = kind_of(row, winner)
     has_value = quantities.number(row.get("value")) is not None
-    drawing = forest_mark(row, kind, best, axis, _FOREST_WIDTH) if axis and has_value else quantities.MISSING
+    drawing = forest_mark(row, kind, best, metric, axis, _FOREST_WIDTH) if axis and has_value else quantities.MISSING
 
     def cell(text: str, title: str | None = None, class_: str = "number") -> Markup:
         return element("td", text, class_=class_, title=title)
@@ -100,10 +103,10 @@ def _model(row: Row, winner: str | None, best: float | None, axis: Axis | None) 
     return element(
         "tr",
         element("th", _name(row, winner), scope="row", class_="model"),
-        cell(quantities.percent(row.get("value")), class_="number main"),
-        cell(quantities.interval(row.get("low"), row.get("high"))),
+        cell(metric.figure(row.get("value")), class_="number main"),
+        cell(metric.interval(row.get("low"), row.get("high"))),
         element("td", drawing, class_="drawing"),
-        cell(quantities.percent(row.get("spread"), digits=2), title=_each_seed(row)),
+        cell(metric.figure(row.get("spread"), more_digits=1), title=_each_seed(row, metric)),
         element("td", _p_value(row, winner), class_="number"),
         cell(quantities.large(parameters), title=quantities.count(parameters)),
         cell(quantities.large(size, "B"), title=f"{quantities.count(size)} bytes"),
@@ -137,9 +140,9 @@ def _front_mark() -> tuple[Markup, Markup]:
     return element("span", "\u25cf", aria_hidden="true", class_="front"), element("span", "yes", class_="unseen")
 
 
-def _each_seed(row: Row) -> str | None:
+def _each_seed(row: Row, metric: Metric) -> str | None:
     values: list[Any] = row.get("values") or []
-    return "each seed: " + ", ".join(quantities.percent(value) for value in values) if len(values) > 1 else None
+    return "each seed: " + ", ".join(metric.figure(value) for value in values) if len(values) > 1 else None
 
 
 def _failure(row: Row) -> Markup:

@@ -1,30 +1,27 @@
-"""Numbers as people read them. What was not measured is a dash."""
+"""Numbers as people read them. What was not measured is a dash.
+
+The figures of metrics are those of `wenmo.tasks.figures`, which the rooms below this one write by too.
+"""
 
 import math
 from typing import Any
 
-MISSING = "\u2013"
-
-_METRIC_NAMES = {
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "hierarchical_f1": "hierarchical F1",
-    "f1": "F1",
-    "ece": "calibration error",
-    "ece_equal_mass": "calibration error, equal mass",
-}
-
-
-def number(value: Any) -> float | None:
-    """The value as a finite float; None for anything else, NaN and infinity among them."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
+from wenmo.tasks.figures import MISSING as MISSING
+from wenmo.tasks.figures import Metric as Metric
+from wenmo.tasks.figures import chosen_by as chosen_by
+from wenmo.tasks.figures import metric_named as metric_named
+from wenmo.tasks.figures import number as number
 
 
 def metric_name(metric: str) -> str:
     """``"macro_f1"`` is macro F1."""
-    return _METRIC_NAMES.get(metric, metric.replace("_", " "))
+    return metric_named(metric).name
+
+
+def capitalized(text: str) -> str:
+    """As a sentence begins; a name with a capital within, such as chrF, stays what it is."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first == first.lower() else text
 
 
 def percent(value: Any, digits: int = 1) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 from wenmo.reports import quantities
 from wenmo.reports.charts import Row
 from wenmo.reports.markup import Markup, element, joined, quoted
+from wenmo.reports.measure import Measure
+from wenmo.reports.quantities import Metric
 
 
 def winner_of(result: dict[str, Any]) -> str | None:
@@ -15,14 +17,7 @@ def winner_of(result: dict[str, Any]) -> str | None:
     return str(chosen) if chosen else None
 
 
-def measured_on(result: dict[str, Any]) -> str:
-    """What the models were chosen by: accuracy on dev, macro F1 over 10 folds."""
-    metric = quantities.metric_name(result["settings"]["metric"])
-    folds = result["settings"].get("folds")
-    return f"{metric} over {folds} folds" if folds else f"{metric} on dev"
-
-
-def verdict(result: dict[str, Any], winner: str | None, title: str) -> Markup:
+def verdict(result: dict[str, Any], winner: str | None, measure: Measure, title: str) -> Markup:
     """Heading, sentences, the winner's card and the other choices."""
     row = next((row for row in result["rows"] if row["model"] == winner), None)
     eyebrow = element("p", quoted(title), class_="eyebrow")
@@ -44,8 +39,8 @@ def verdict(result: dict[str, Any], winner: str | None, title: str) -> Markup:
             eyebrow,
             element("h1", "Ship ", element("span", quoted(str(winner)), class_="seal")),
             element("div", *words, _ties(result, str(winner)), class_="sentences"),
-            _card(result, row),
-            _choices(result, row),
+            _card(result, row, measure),
+            _choices(result, row, measure),
         ]
     )
 
@@ -69,11 +64,14 @@ def _ties(result: dict[str, Any], winner: str) -> Markup | None:
 
 
 def _texts(result: dict[str, Any], part: str) -> str:
-    """1,200 texts. With folds every text of train and dev is once among those that decide."""
+    """1,200 texts; a single one is a stream of text, and not counted.
+
+    With folds every text of train and dev is once among those that decide.
+    """
     sizes = result["data"].get("sizes") or {}
     parts = ("train", "dev") if part == "dev" and result["settings"].get("folds") else (part,)
     size = sum(quantities.number(sizes.get(each)) or 0 for each in parts)
-    return f"{quantities.count(size)} texts" if size else "the texts"
+    return f"{quantities.count(size)} texts" if size > 1 else "the texts"
 
 
 def _listed(names: Sequence[str]) -> list[object]:
@@ -84,14 +82,14 @@ def _listed(names: Sequence[str]) -> list[object]:
     return parts
 
 
-def _card(result: dict[str, Any], row: Row) -> Markup:
-    metric = result["settings"]["metric"]
-    test = ((result.get("test") or {}).get("metrics") or {}).get(metric)
+def _card(result: dict[str, Any], row: Row, measure: Measure) -> Markup:
+    metric = measure.metric
+    test = ((result.get("test") or {}).get("metrics") or {}).get(result["settings"]["metric"])
     figures = []
     if test:
         below = f"{_texts(result, 'test')} never seen before"
-        figures.append(_score(f"{quantities.metric_name(metric)} on test", test, below))
-    figures.append(_score(measured_on(result), row, f"{_texts(result, 'dev')} on which it was chosen"))
+        figures.append(_score(f"{metric.name} on test", metric, test, below))
+    figures.append(_score(str(measure), metric, row, f"{_texts(result, 'dev')} on which it was chosen"))
     facts = [
         ("one text", f"{quantities.milliseconds(row.get('latency_ms_p50'))} ms"),
         ("per second", f"{quantities.rate(row.get('texts_per_second'))} texts"),
@@ -118,22 +116,26 @@ def _card(result: dict[str, Any], row: Row) -> Markup:
     )
 
 
-def _score(name: str, score: dict[str, Any], below: str) -> Markup:
+def _score(name: str, metric: Metric, score: dict[str, Any], below: str) -> Markup:
+    unit = metric.sign or metric.unit
     return element(
         "div",
         element("p", name, class_="figure-name"),
-        element("p", quantities.percent(score.get("value")), element("small", "\u202f%"), class_="figure"),
-        element("p", f"95 % interval {quantities.interval(score.get('low'), score.get('high'))}", class_="range"),
+        element(
+            "p", metric.figure(score.get("value")), element("small", f"\u202f{unit}") if unit else None, class_="figure"
+        ),
+        element("p", f"95 % interval {metric.interval(score.get('low'), score.get('high'))}", class_="range"),
         element("p", below, class_="quiet"),
     )
 
 
-def _choices(result: dict[str, Any], row: Row) -> Markup | None:
+def _choices(result: dict[str, Any], row: Row, measure: Measure) -> Markup | None:
     """The fastest and the smallest model, where they are others than the winner."""
     by_name = {each["model"]: each for each in result["rows"]}
     winners = result.get("winners") or {}
     tiles = []
-    for key, wish in (("accurate", "The highest figure"), ("fast", "If speed counts"), ("small", "If size counts")):
+    first = "The lowest figure" if measure.metric.lower_is_better else "The highest figure"
+    for key, wish in (("accurate", first), ("fast", "If speed counts"), ("small", "If size counts")):
         other = by_name.get(winners.get(key))
         if other is None or other is row:
             continue
@@ -142,18 +144,17 @@ def _choices(result: dict[str, Any], row: Row) -> Markup | None:
                 "div",
                 element("p", wish, class_="figure-name"),
                 element("p", quoted(other["model"]), class_="choice"),
-                element("p", _difference(row, other, measured_on(result)), class_="quiet"),
+                element("p", _difference(row, other, measure), class_="quiet"),
             )
         )
     return element("section", *tiles, class_="choices", aria_label="Other choices") if tiles else None
 
 
-def _difference(row: Row, other: Row, measure: str) -> str:
+def _difference(row: Row, other: Row, measure: Measure) -> str:
     parts = []
     here, there = quantities.number(row.get("value")), quantities.number(other.get("value"))
     if here is not None and there is not None:
-        gap = 100 * (there - here)
-        parts.append(f"{measure} {quantities.percent(there)} % ({gap:+.1f})".replace("-", "\u2212"))
+        parts.append(f"{measure} {measure.metric.in_text(there)} ({measure.metric.difference(there - here)})")
     parts.append(f"{quantities.milliseconds(other.get('latency_ms_p50'))} ms a text")
     parts.append(quantities.large(other.get("bytes"), "B"))
     return ", ".join(parts)
