@@ -346,3 +346,8 @@ def _classes_named_in(content: bytes) -> set[str]:
         elif isinstance(argument, str):
             strings.append(argument)
     return modules
+
+
+def test_a_missing_label_is_named_by_its_place() -> None:
+    with pytest.raises(ValueError, match=r"y has no label at place 1 \(None\)"):
+        TextClassifier("bag").fit(["a", "b", "c"], ["x", None, "y"])

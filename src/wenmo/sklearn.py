@@ -230,6 +230,8 @@ def _read_labels(y: ArrayLike) -> tuple[NDArray[Any], list[str | tuple[str, ...]
     """The classes, the label or labels of each row under the names they have in the model, and whether several."""
     if y is None:
         raise ValueError("TextClassifier requires y to be passed, but the target y is None")
+    if (place := _first_without_label(y)) is not None:
+        raise ValueError(f"y has no label at place {place} (None); leave the text out, or give it a label")
     check_classification_targets(y)
     if type_of_target(y, input_name="y") == "multilabel-indicator":
         matrix = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
@@ -243,6 +245,13 @@ def _read_labels(y: ArrayLike) -> tuple[NDArray[Any], list[str | tuple[str, ...]
     if len(set(names)) < len(names):
         raise ValueError("two labels of y are written the same; give labels of one type")
     return classes, [names[place] for place in places.tolist()], False
+
+
+def _first_without_label(y: ArrayLike) -> int | None:
+    values = np.asarray(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
+    if values.ndim != 1 or values.dtype != object:
+        return None
+    return next((place for place, each in enumerate(values.tolist()) if each is None), None)
 
 
 def _split(rows: list[Row], fraction: float, seed: int) -> Corpus:

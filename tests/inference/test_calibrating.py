@@ -42,6 +42,13 @@ def test_half_of_the_texts_finds_the_temperature_and_half_is_kept(labelled, tmp_
         assert wenmo.load(tmp_path / "out").promise(promised["risk"]).to_dict() == promised
 
 
+def test_rows_that_cannot_be_used_are_named(labelled, tmp_path):
+    folder, data = labelled
+    data.write_text(data.read_text(encoding="utf-8") + "\tno label\n", encoding="utf-8")
+    notes = wenmo.calibrate(folder, data, out=tmp_path / "out")["notes"]
+    assert any("1 row was left out; the first is" in note and "labelled.tsv:402" in note for note in notes)
+
+
 def test_thresholds_of_a_finished_model_are_chosen_without_touching_its_weights(labelled, tmp_path):
     folder, data = labelled
     overrides = ["task.calibrate=false", "task.threshold_for=macro_f1"]

@@ -47,3 +47,11 @@ class RowSet:
     notes: list[str] = field(default_factory=list)
     """What a person should know: a guessed encoding, a guessed column."""
     dropped: list[Dropped] = field(default_factory=list)
+
+    def left_out(self, source: str) -> list[str]:
+        """A sentence about the rows that were left out, where there are some."""
+        if not self.dropped:
+            return []
+        first = self.dropped[0]
+        subject = "1 row was" if len(self.dropped) == 1 else f"{len(self.dropped):,} rows were"
+        return [f"{source}: {subject} left out; the first is {first.source}: {first.reason}"]

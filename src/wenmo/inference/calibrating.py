@@ -98,7 +98,7 @@ def calibrate(
         "calibration": trust.calibration,
         "thresholds": list(task.config.thresholds),
         "promises": promises(trust.rows),
-        "notes": [*read.notes, *trust.notes],
+        "notes": [*read.notes, *read.left_out(str(data)), *trust.notes],
     }
 
 

@@ -68,6 +68,9 @@ def read_corpus(data: DataSettings, task: TaskConfig) -> Corpus:
     given = {name: _read(source, data, task, notes) for name in named if (source := getattr(data, name))}
     wanted = {"dev": data.dev_share, "calibration": data.calibration_share, "test": data.test_share}
     shares = {name: share for name, share in wanted.items() if name not in given and share > 0}
+    if sum(shares.values()) >= 1:
+        told = " and ".join(f"data.{name}_share={share:g}" for name, share in shares.items())
+        raise InputError(f"{data.train}: {told} leave nothing to learn from; together they are below 1")
     if shares:
         parts = _split(train, list(shares.values()), data, task)
         train = parts[0]
@@ -120,10 +123,7 @@ def _read(source: str, data: DataSettings, task: TaskConfig, notes: list[str]) -
         "encoding": data.encoding or None,
     }
     found = task.read(located(source), **asked)
-    notes += found.notes
-    if found.dropped:
-        first = found.dropped[0]
-        notes.append(f"{source}: {len(found.dropped)} rows were left out; the first is {first.source}: {first.reason}")
+    notes += [*found.notes, *found.left_out(source)]
     return found.rows
 
 
