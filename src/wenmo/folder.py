@@ -111,6 +111,7 @@ def load_folder(path: Path) -> ModelFolder:
             f"{path}: {CONFIG} or {RECIPE} does not describe a model ({error}); copy the whole folder again"
         ) from error
     load_weights(path / WEIGHTS, task)
+    task.take_tokenizer(tokenizer)
     metrics = _read_json(path / METRICS) if (path / METRICS).exists() else {}
     card = _read(path / CARD) if (path / CARD).exists() else ""
     kept = _read_calibration(path / CALIBRATION)

@@ -17,7 +17,7 @@ from wenmo.models.config import Config, ModelConfig
 from wenmo.models.registry import Preset, build_model, num_parameters, preset, with_sizes
 from wenmo.models.tracing import trace
 from wenmo.reports import quantities
-from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.loading import train_tokenizer
 from wenmo.training.recipe import Recipe
 
 SHOWN_VOCABULARY, SHOWN_LABELS = 10_000, 2
@@ -57,7 +57,7 @@ def trace_text(name: str, text: str, overrides: Sequence[str]) -> dict[str, Any]
     """
     recipe = Recipe.build(model=name, overrides=overrides)
     # The vocabulary is that of this text alone, so every token has to be kept.
-    tokenizer = Tokenizer.train([text], replace(recipe.data.tokenizer, min_frequency=1))
+    tokenizer = train_tokenizer([text], replace(recipe.data.tokenizer, min_frequency=1))
     tokens = tokenizer.tokenize(text)
     if not tokens:
         raise InputError(f"--trace {text!r}: there is no word in it; give a text, such as --trace 'not bad at all'")

@@ -19,7 +19,7 @@ from wenmo.data.rows import Row, RowSet
 from wenmo.data.splits import row_key
 
 if TYPE_CHECKING:
-    from wenmo.text.tokenizers import Tokenizer
+    from wenmo.text.loading import AnyTokenizer
 
 NUM_EXAMPLES = 5
 FEW_ROWS = 10
@@ -79,7 +79,7 @@ class CheckReport:
         }
 
 
-def check_data(sources: Mapping[str, RowSet], tokenizer: "Tokenizer | None" = None) -> CheckReport:
+def check_data(sources: Mapping[str, RowSet], tokenizer: "AnyTokenizer | None" = None) -> CheckReport:
     """Look at each part, and at the parts together.
 
     Args:
@@ -125,7 +125,7 @@ def _lengths(lengths: list[int]) -> Lengths:
     return Lengths(median, nearly_all, ordered[-1])
 
 
-def _ids(rows: Sequence[Row], tokenizer: "Tokenizer") -> list[np.ndarray]:
+def _ids(rows: Sequence[Row], tokenizer: "AnyTokenizer") -> list[np.ndarray]:
     """The ids of each row, of a pair those of both texts."""
     ids = tokenizer.encode_batch([row.text for row in rows])
     second = tokenizer.encode_batch([row.text_b or "" for row in rows])

@@ -8,7 +8,8 @@ from wenmo.data.check import CheckReport, check_data
 from wenmo.data.encoding import STANDARD_INPUT
 from wenmo.data.readers import read_rows
 from wenmo.errors import InputError
-from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
+from wenmo.text.loading import AnyTokenizer, train_tokenizer
+from wenmo.text.tokenizers import TokenizerConfig
 
 _ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".xlsm", ".txt")
 _PACKED = (".gz", ".zst")
@@ -35,7 +36,7 @@ def check(
     label_separator: str | None = None,
     group_column: str | None = None,
     encoding: str | None = None,
-    tokenizer: Tokenizer | TokenizerConfig | None = None,
+    tokenizer: AnyTokenizer | TokenizerConfig | None = None,
 ) -> CheckReport:
     """Read the parts of a data set and say what is odd about each of them and about all of them together.
 
@@ -67,10 +68,10 @@ def check(
         )
         for name, source in parts.items()
     }
-    if not isinstance(tokenizer, Tokenizer):
+    if not isinstance(tokenizer, AnyTokenizer):
         learnt_from = rows.get("train") or next(iter(rows.values()))
         texts = (text for row in learnt_from.rows for text in (row.text, row.text_b) if text)
-        tokenizer = Tokenizer.train(texts, tokenizer or TokenizerConfig())
+        tokenizer = train_tokenizer(texts, tokenizer or TokenizerConfig())
     return check_data(rows, tokenizer)
 
 

@@ -203,6 +203,10 @@ class Task(nn.Module, ABC):
     def measure(self, gold: Any, answers: Any) -> dict[str, Interval]:
         """Every metric with its 95 % interval."""
 
+    def look(self, store: TokenStore, device: torch.device, precision: str) -> float:
+        """The value of ``metric`` on a store while training goes on; a task that answers slowly may hurry here."""
+        return self.score(self.gold(store), self.answer_store(store, device, precision))
+
     def decide(self, answers: Any) -> Any:
         """What is said in the end, one item a row; the answers themselves unless a decision stands between."""
         return answers
@@ -213,6 +217,9 @@ class Task(nn.Module, ABC):
 
     def constrain(self) -> None:
         """Called after each update of the weights: bring them back to where they must be."""
+
+    def take_tokenizer(self, tokenizer: AnyTokenizer) -> None:
+        """Called when the task is made: what its ids stand for, where it writes texts."""
 
     def prepare(self, train: TokenStore) -> None:
         """Called before training: learn from the training rows what the loss needs, such as how rare labels are."""

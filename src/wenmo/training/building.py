@@ -61,6 +61,7 @@ def build_task(
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
     recipe = recipe.model_copy(update={"model": config, "data": data})
     task = wanted.build(build_model(config), config, windows_of(recipe.data.model_dump()))
+    task.take_tokenizer(tokenizer)
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     coverage = None
     if vectors is not None:

@@ -232,8 +232,7 @@ class Loop:
         }
         self.state.loss_sum = self.state.loss_count = 0.0
         if self._dev is not None:
-            answers = self.task.answer_store(self._dev, self.device, self.settings.precision)
-            score = self.task.score(self.task.gold(self._dev), answers)
+            score = self.task.look(self._dev, self.device, self.settings.precision)
             record[f"dev_{self.task.metric}"] = score
             self._remember(score)
         patience = self.settings.patience
