@@ -216,7 +216,10 @@ def test_multi_head_attention_is_its_equation_written_as_loops() -> None:
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("mask", [None, MASK])
-def test_both_paths_give_the_same_numbers_and_gradients(use: str, mask: Tensor | None) -> None:
+def test_both_paths_give_the_same_numbers_and_gradients(
+    use: str, mask: Tensor | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wenmo.models.attention._SHORT", 0)  # torch's path also for texts as short as these
     found: list[list[Tensor]] = []
     for output_attentions in (False, True):
         attention, x, keys = heads(use), draw(2, 5, 8).requires_grad_(), draw(2, 5, 8, seed=1).requires_grad_()
@@ -237,7 +240,24 @@ def test_weights_are_given_only_when_asked_for(use: str, monkeypatch: pytest.Mon
     assert (weights[1, :, :, 3:] == 0).all()
     # without them, nothing here writes the weights down
     monkeypatch.setattr("wenmo.models.attention.masked_softmax", lambda *_: pytest.fail("the weights are made"))
-    assert look(use, attention, x, keys, MASK).attentions is None
+    with torch.no_grad():
+        assert look(use, attention, x, keys, MASK).attentions is None
+
+
+def test_short_texts_and_bfloat16_are_trained_through_the_equations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which on a CPU take less time there; long ones in float32 do not."""
+    asked: list[tuple[int, torch.dtype]] = []
+
+    def fast(queries: Tensor, keys: Tensor, values: Tensor, *_: object) -> Tensor:
+        asked.append((keys.size(2), keys.dtype))
+        return values
+
+    monkeypatch.setattr("wenmo.models.attention.F.scaled_dot_product_attention", fast)
+    attention = heads("self")
+    for dtype in (torch.float32, torch.bfloat16):
+        for length in (5, 40):
+            attention.to(dtype)(draw(1, length, 8).to(dtype))
+    assert asked == [(40, torch.float32)]
 
 
 @pytest.mark.parametrize("use", USES)

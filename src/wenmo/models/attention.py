@@ -27,6 +27,10 @@ does a decoder, but no token sees a later one. ``cross``: queries from the decod
 the encoder's output."""
 
 
+_SHORT = 32
+"""Tokens up to which the equations train faster than torch's path."""
+
+
 class KeyValues(NamedTuple):
     """What a decoder keeps of tokens it has seen; both ``(batch, num_attention_heads, length, head_size)``."""
 
@@ -309,8 +313,9 @@ class MultiHeadAttention(nn.Module):
         visible = self._visible(attention_mask, queries.size(2), num_keys, queries.device)
         dropout_prob = self.attention_probs_dropout_prob if self.training else 0.0
         attentions = None
-        if output_attentions:
-            context, attentions = scaled_dot_product_attention(queries, *past, visible, dropout_prob)
+        if output_attentions or _is_slow_on_the_way_back(queries, past.keys):
+            context, weights = scaled_dot_product_attention(queries, *past, visible, dropout_prob)
+            attentions = weights if output_attentions else None
         else:
             context = F.scaled_dot_product_attention(queries, *past, visible, dropout_prob)
         side_by_side = context.transpose(1, 2).flatten(2)  # (batch, query_length, hidden_size)
@@ -351,6 +356,14 @@ class MultiHeadAttention(nn.Module):
             earlier = causal_mask(query_length, key_length, device)[None, None]
             visible = earlier if visible is None else visible & earlier
         return visible
+
+
+def _is_slow_on_the_way_back(queries: Tensor, keys: Tensor) -> bool:
+    """Whether gradients come faster through the equations: torch's path on a CPU takes up to twice as long for short
+    texts in float32, and five to eight times as long in bfloat16."""
+    if not (torch.is_grad_enabled() and queries.requires_grad and queries.device.type == "cpu"):
+        return False
+    return queries.dtype == torch.bfloat16 or keys.size(-2) <= _SHORT
 
 
 def _visible_keys(attention_mask: Tensor | None) -> Tensor | None:
