@@ -9,7 +9,8 @@ from torch import nn
 from wenmo.features import TokenBatch
 from wenmo.models.registry import build_model, config_from_dict, list_models, preset, presets, with_sizes
 
-MODELS = sorted(presets())
+MODELS = sorted(name for name, each in presets().items() if "classify" in each.load_config_class().tasks)
+"""Those that make features of a text."""
 TEXTS = [[5, 6, 7, 8, 9, 10, 11, 5], [5, 6], [7], [3, 3, 3, 4]]
 
 

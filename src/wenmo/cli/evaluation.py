@@ -17,6 +17,10 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     """Everything that `wenmo.evaluate` found, the most telling first; of some tasks that is metrics alone."""
     print_notes(result["notes"])
     print_metrics({_amount(result): result["metrics"]})
+    if result.get("signatures"):
+        results().print()
+        for name, signature in result["signatures"].items():
+            results().print(f"{quantities.metric_name(name)}  {signature}", soft_wrap=True, highlight=False)
     if result.get("per_class"):
         results().print()
         _print_labels(result["per_class"])

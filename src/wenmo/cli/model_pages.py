@@ -63,8 +63,9 @@ def trace_text(name: str, text: str, overrides: Sequence[str]) -> dict[str, Any]
         raise InputError(f"--trace {text!r}: there is no word in it; give a text, such as --trace 'not bad at all'")
     model = build_model(with_sizes(recipe.model, tokenizer.vocab_size, SHOWN_LABELS))
     model.initialize(torch.Generator().manual_seed(recipe.training.seed))  # type: ignore[operator]
+    reads = getattr(model.eval(), "start", model)  # a model that writes starts by reading
     with torch.no_grad(), trace() as steps:
-        model.eval()(token_batch(tokenizer.encode_batch([text])))
+        reads(token_batch(tokenizer.encode_batch([text])))
     return {
         "model": name,
         "text": text,

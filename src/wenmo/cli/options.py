@@ -25,10 +25,24 @@ Dev = Annotated[
 Test = Annotated[
     str | None, typer.Option(metavar="FILE", help="Texts to score once, at the very end.", rich_help_panel=DATA)
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Translation: what the lines of the texts shall become, line by line.",
+        rich_help_panel=DATA,
+    ),
+]
+DevTarget = Annotated[
+    str | None, typer.Option("--dev-target", metavar="FILE", help="The same for --dev.", rich_help_panel=DATA)
+]
+TestTarget = Annotated[
+    str | None, typer.Option("--test-target", metavar="FILE", help="The same for --test.", rich_help_panel=DATA)
+]
 Task = Annotated[
     str | None,
     typer.Option(
-        metavar="classify|generate", help="What to learn, where the data does not tell.", rich_help_panel=DATA
+        metavar="classify|translate|generate", help="What to learn, where the data does not tell.", rich_help_panel=DATA
     ),
 ]
 TextColumn = Annotated[

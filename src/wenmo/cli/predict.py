@@ -21,6 +21,17 @@ def predict(
     ] = None,
     abstain: options.Abstain = None,
     confidence: options.Confidence = 0.95,
+    num_beams: Annotated[
+        int | None,
+        typer.Option("--beams", metavar="N", help="Translation: hypotheses kept while searching; 1 is greedy."),
+    ] = None,
+    n_best: Annotated[
+        int | None, typer.Option("--n-best", metavar="N", help="Translation: so many answers to each text.")
+    ] = None,
+    alignments: Annotated[
+        str | None,
+        typer.Option("--alignments", metavar="FILE.html", help="Translation: draw where the model looked (20 texts)."),
+    ] = None,
     text_column: options.TextColumn = None,
     text_b_column: options.TextBColumn = None,
     encoding: options.Encoding = None,
@@ -45,12 +56,21 @@ def predict(
         if abstain is not None:
             raise InputError("--abstain is for classifiers; leave it out")
         file_format = "jsonl" if out is None and as_json else ""
+        asked = _asked_of_translator(loaded, num_beams, n_best, alignments)
+        if asked is not None and out is None and not as_json and results().is_terminal and n_best is None:
+            file_format = "txt"
+        if alignments is not None:
+            from wenmo.reports.alignment import write_alignments_of_file
+
+            drawn = write_alignments_of_file(loaded, texts, alignments, text_column=text_column, encoding=encoding)
+            print_message(f"where it looked in {drawn} texts: {alignments}")
         written = loaded.predict_file(
-            texts, out or "-", file_format=file_format, text_column=text_column, encoding=encoding
+            texts, out or "-", file_format=file_format, text_column=text_column, encoding=encoding, **(asked or {})
         )
         if out is not None:
             print_json(written) if as_json else print_message(f"{written['rows']:,} answers in {out}")
         return
+    _asked_of_translator(loaded, num_beams, n_best, alignments)
     promise = loaded.promise(abstain, confidence) if abstain is not None else None
     if promise is not None:
         print_message(promise.sentence())
@@ -71,6 +91,19 @@ def predict(
     )
     if out is not None:
         print_json(written) if as_json else print_message(_written(written, out))
+
+
+def _asked_of_translator(
+    model: Any, num_beams: int | None, n_best: int | None, alignments: str | None
+) -> dict[str, int] | None:
+    """What is asked of the search for translations; None where the model does not translate."""
+    if hasattr(model, "align"):
+        given = {"num_beams": num_beams, "num_answers": n_best}
+        return {name: value for name, value in given.items() if value is not None}
+    for option, value in (("--beams", num_beams), ("--n-best", n_best), ("--alignments", alignments)):
+        if value is not None:
+            raise InputError(f"{option} is for models that translate; leave it out")
+    return None
 
 
 def _written(written: Mapping[str, Any], out: str) -> str:
@@ -133,6 +166,7 @@ def evaluate(
     text_b_column: options.TextBColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
+    target: options.Target = None,
     encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
@@ -154,12 +188,15 @@ def evaluate(
         text_b_column=text_b_column,
         label_column=label_column,
         label_separator=label_separator,
+        target=target,
         encoding=encoding,
         device=device,
         precision=precision or "float32",
         runtime=runtime,
     )
     if out is not None:
+        if "per_class" not in result:
+            raise InputError(f"--out {out}: pages are made for classifiers; leave it out, or use --json")
         write_evaluation_report(result, Path(out), model=model, data=data)
         print_message(f"report in {out}")
     if as_json:

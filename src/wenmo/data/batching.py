@@ -17,8 +17,9 @@ from wenmo.features import TokenBatch
 
 Rows = NDArray[np.int64]
 
-FIRST, SECOND, TYPES = "input_ids", "input_ids_b", "token_type_ids"
-"""Columns of a store: the ids of a text, those of the second text of a pair, and which text of a pair a token is of."""
+FIRST, SECOND, TYPES, TARGET = "input_ids", "input_ids_b", "token_type_ids", "target_ids"
+"""Columns of a store: the ids of a text, those of the second text of a pair, which text of a pair a token is of, and
+the ids of the text that is to be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,10 @@ def second_batch(store: TokenStore, rows: Rows) -> TokenBatch | None:
 def row_places(columns: Mapping[str, RaggedColumn]) -> NDArray[np.int64]:
     """``(rows,)``: the places that each row takes in a batch if it is the longest there.
 
-    Both texts of a pair stand in one batch, so that a pair takes twice the length of its longer text.
+    Both texts of a pair stand in one batch, so that a pair takes twice the length of its longer text. A text and the
+    one that is written stand in two batches, of which the larger counts.
     """
     first = columns[FIRST].lengths
+    if TARGET in columns:
+        return np.asarray(np.maximum(first, columns[TARGET].lengths))
     return 2 * np.maximum(first, columns[SECOND].lengths) if SECOND in columns else first

@@ -55,6 +55,7 @@ def evaluate(
     text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
+    target: str | Path | None = None,
     encoding: str | None = None,
     device: str = "",
     precision: str = "float32",
@@ -72,6 +73,7 @@ def evaluate(
         text_b_column: the column of the second texts of pairs, if the reader does not find it.
         label_column: the column of the labels, if the reader does not find it.
         label_separator: what stands between several labels in one cell; left out: as in training.
+        target: for a model that translates, the file whose n-th line is what the n-th line of ``data`` shall become.
         encoding: of a text file, if the reader does not find it.
         device: as in `wenmo.load`.
         precision: as in `wenmo.load`.
@@ -89,7 +91,11 @@ def evaluate(
     """
     predictor = loaded(model, device=device, precision=precision, runtime=runtime)
     if not isinstance(predictor, Predictor):
-        return _by_its_task(predictor, data, abstain, against, text_column=text_column, encoding=encoding)
+        told = {"text_column": text_column, "encoding": encoding}
+        told |= {"target": str(target)} if target is not None else {}
+        return _by_its_task(predictor, data, abstain, against, **told)
+    if target is not None:
+        raise InputError(f"{target}: a file of targets is for models that translate; leave --target out")
     promise = predictor.promise(abstain, confidence) if abstain is not None else None
     task = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None

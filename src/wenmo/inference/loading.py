@@ -11,6 +11,7 @@ from wenmo.inference.predictor import Predictor
 _CLASSES = {
     "classify": ("wenmo.inference.predictor", "Predictor"),
     "generate": ("wenmo.inference.generating", "TextGenerator"),
+    "translate": ("wenmo.inference.translating", "Translator"),
 }
 """What answers each task, imported when a model of it is loaded."""
 
@@ -43,7 +44,7 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
 
     Returns:
         For a classifier a `wenmo.inference.predictor.Predictor`, for a language model a
-        `wenmo.inference.generating.TextGenerator`.
+        `wenmo.inference.generating.TextGenerator`, for a translator a `wenmo.inference.translating.Translator`.
 
     Raises:
         InputError: the folder is not a whole model, or one of the settings cannot work.

@@ -40,9 +40,12 @@ class WordEmbeddings(nn.Module):
         channels: Channels = "rand",
         *,
         padding_id: int | None = PADDING_ID,
+        tied: bool = False,
     ) -> None:
-        """The vector of ``padding_id`` is never trained; None: every id is a token."""
+        """The vector of ``padding_id`` is never trained; None: every id is a token. With ``tied`` the table also is
+        the output layer of a model that writes, so every batch changes all of it."""
         super().__init__()
+        self.tied = tied
         if vocab_size < 1:
             raise ValueError("vocab_size is 0; build the tokenizer first and pass its size")
         self.channels: Channels = channels
@@ -99,6 +102,7 @@ class TokenEmbeddings(nn.Module):
         embedding_size: int = 0,
         channels: Channels = "rand",
         padding_id: int | None = PADDING_ID,
+        tied: bool = False,
         scale: bool = False,
         layer_norm_eps: float | None = None,
         hidden_dropout_prob: float = 0.0,
@@ -115,6 +119,7 @@ class TokenEmbeddings(nn.Module):
             embedding_size: width of the word vectors; 0: ``hidden_size``. Another width is projected to it.
             channels: see `WordEmbeddings`, also for ``padding_id``.
             padding_id: the word whose vector is never trained.
+            tied: the words' table also is the output layer.
             scale: words are multiplied by the root of ``hidden_size``.
             layer_norm_eps: of the layer norm on the sum; None: there is none.
             hidden_dropout_prob: of the dropout at the end.
@@ -124,7 +129,7 @@ class TokenEmbeddings(nn.Module):
         self.max_position_embeddings = max_position_embeddings
         self.scale = math.sqrt(hidden_size) if scale else 1.0
         embedding_size = embedding_size or hidden_size
-        self.words = WordEmbeddings(vocab_size, embedding_size, channels, padding_id=padding_id)
+        self.words = WordEmbeddings(vocab_size, embedding_size, channels, padding_id=padding_id, tied=tied)
         projected = embedding_size != hidden_size
         self.projection = nn.Linear(embedding_size, hidden_size, bias=False) if projected else None
         learned = position_embedding_type == "learned"

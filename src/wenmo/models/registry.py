@@ -90,6 +90,7 @@ _GPT_TRAINING = {
     "warmup_steps": 100,
     "max_grad_norm": 1.0,
 }
+_WRITING_TRAINING = {"schedule": "noam", "max_grad_norm": 1.0, "batch_tokens": 2000, "max_epochs": 30, "patience": 5}
 
 _NGRAMS = {"word_ngrams": (1, 2), "character_ngrams": (2, 5), "min_frequency": 2}
 # A text has several n-grams for each word, the characters' behind those of the words: a limit would cut those off.
@@ -177,6 +178,32 @@ _PRESETS = (
         use="as gpt, with layer norms in front of each part: the one to train from random weights",
         values={**_SMALL_GPT, "norm_first": True},
         training=_GPT_TRAINING,
+    ),
+    Preset(
+        name="seq2seq",
+        module="wenmo.models.seq2seq",
+        config_class="Seq2SeqConfig",
+        model_class="Seq2Seq",
+        paper="Bahdanau et al., ICLR 2015, arXiv 1409.0473",
+        use="text to text: a GRU reads in both directions, another one writes and looks back by attention",
+        training={**_WRITING_TRAINING, "learning_rate": 1e-3, "warmup_steps": 200},
+    ),
+    Preset(
+        name="seq2seq-transformer",
+        module="wenmo.models.transformer",
+        config_class="EncoderDecoderConfig",
+        model_class="Transformer",
+        paper="Vaswani et al., NeurIPS 2017, arXiv 1706.03762",
+        use="text to text by attention alone, at the size of Wu et al., ACL 2021, for some ten thousand pairs",
+        values={
+            "hidden_size": 128,
+            "num_hidden_layers": 4,
+            "num_decoder_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 256,
+            "hidden_dropout_prob": 0.3,
+        },
+        training={**_WRITING_TRAINING, "learning_rate": 5e-3, "warmup_steps": 2000, "beta2": 0.98},
     ),
     Preset(
         name="tfidf",

@@ -18,7 +18,7 @@ the product, as in torch. Both texts have one vocabulary and one table of vector
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ from wenmo.models.embeddings import PADDING_ID, WordEmbeddings
 from wenmo.models.packing import Packing
 from wenmo.models.recurrent import RecurrentConfig, RecurrentStack, RecurrentState
 from wenmo.models.sequences import StateOfVector
+from wenmo.models.tracing import note
 from wenmo.models.writing import Written, by_text
 
 AttentionName = Literal["none", "bahdanau", "dot", "general", "concat"]
@@ -40,6 +41,8 @@ _LUONG = ("dot", "general", "concat")
 @dataclass(frozen=True, kw_only=True)
 class Seq2SeqConfig(ModelConfig):
     """Sizes of a recurrent encoder-decoder. The defaults are ours, for some ten thousand pairs of sentences."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("translate",)
 
     model_type: Literal["seq2seq"] = "seq2seq"
     vocab_size: int = 0
@@ -148,7 +151,7 @@ class Seq2Seq(nn.Module):
     def __init__(self, config: Seq2SeqConfig) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = WordEmbeddings(config.vocab_size, config.embedding_size)
+        self.embeddings = WordEmbeddings(config.vocab_size, config.embedding_size, tied=config.tie_word_embeddings)
         self.encoder = RecurrentStack(config.encoder())
         self.decoder = RecurrentStack(config.decoder())
         self.bridge = StateOfVector(config.hidden_size, config.decoder())
@@ -190,9 +193,10 @@ class Seq2Seq(nn.Module):
         packing = Packing.of(batch.attention_mask)
         assert batch.input_ids is not None, "a Seq2Seq reads input_ids"
         words = self.dropout(self.embeddings(packing.pack(batch.input_ids)))
-        packed, state = self.encoder.run(words, packing)
+        packed, state = self.encoder.run(note("vectors of the words", words, "tokens", "embedding_size"), packing)
         directions = state.hidden[-self.encoder.config.num_directions :]  # (num_directions, batch, num_units)
         summary = directions.transpose(0, 1).flatten(1)  # (batch, hidden_size)
+        note("behind the last step in each direction", summary, "batch", "hidden_size")
         first = cast(RecurrentState, self.bridge(summary))
         states = tuple(zip(*(each.unbind(0) for each in first.tensors()), strict=True))
         fed = summary.new_zeros(len(summary), self.config.embedding_size) if self.config.input_feeding else None

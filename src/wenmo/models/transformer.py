@@ -157,6 +157,8 @@ class TransformerEncoder(nn.Module):
 class EncoderDecoderConfig(StackConfig):
     """Sizes of an encoder and a decoder. The defaults are Vaswani's base model (table 3)."""
 
+    tasks: ClassVar[tuple[str, ...]] = ("translate",)
+
     model_type: Literal["encoder-decoder"] = "encoder-decoder"
     num_decoder_layers: int = 6
     """Layers of the decoder."""
@@ -225,8 +227,9 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         written = config.decoder_vocab_size or config.vocab_size
-        self.embeddings = _embeddings(config, config.vocab_size)
-        self.decoder_embeddings = _embeddings(config, written) if config.decoder_vocab_size else None
+        own, tied = bool(config.decoder_vocab_size), config.tie_word_embeddings
+        self.embeddings = _embeddings(config, config.vocab_size, tied=tied and not own)
+        self.decoder_embeddings = _embeddings(config, written, tied=tied) if own else None
         self.encoder = TransformerStack(_layer(config) for _ in range(config.num_hidden_layers))
         self.decoder = TransformerStack(
             _layer(config, causal=True, cross_attention=True) for _ in range(config.num_decoder_layers)
@@ -382,6 +385,7 @@ def _embeddings(
     embedding_size: int = 0,
     channels: Channels = "rand",
     type_vocab_size: int = 0,
+    tied: bool = False,
 ) -> TokenEmbeddings:
     """Words times the root of ``hidden_size``, positions, dropout (sections 3.4 and 5.4); segments as in BERT."""
     return TokenEmbeddings(
@@ -392,6 +396,7 @@ def _embeddings(
         embedding_size=embedding_size,
         channels=channels,
         type_vocab_size=type_vocab_size,
+        tied=tied,
         scale=True,
         hidden_dropout_prob=config.hidden_dropout_prob,
     )

@@ -12,6 +12,7 @@ from wenmo.tasks.task import TaskConfig
 _CONFIGS = {
     "classify": ("wenmo.tasks.classification", "ClassificationConfig"),
     "generate": ("wenmo.tasks.generation", "GenerationConfig"),
+    "translate": ("wenmo.tasks.translation", "TranslationConfig"),
 }
 
 

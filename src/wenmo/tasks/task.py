@@ -60,12 +60,14 @@ class TaskConfig(Config, ABC):
     metric: str
     """By which models are chosen on dev."""
 
-    def read(self, source: str, **asked: Unpack[Asked]) -> RowSet:
-        """The rows of a source that may be learnt from.
+    def read(self, source: str, *, target: str | None = None, **asked: Unpack[Asked]) -> RowSet:
+        """The rows of a source that may be learnt from; ``target`` is the file of what its lines shall become.
 
         Raises:
             InputError: nothing in it can be used; the message has the place and what to do.
         """
+        if target is not None:
+            raise InputError(f"{target}: a file of targets is for translation; leave --target out, or name --task")
         return read_rows(source, **asked)
 
     def split(self, rows: Sequence[Row], shares: Sequence[float], *, seed: int, by: SplitBy) -> list[list[Row]]:

@@ -65,7 +65,7 @@ def read_corpus(data: DataSettings, task: TaskConfig) -> Corpus:
     notes: list[str] = []
     train = _read(data.train, data, task, notes)
     named = ("dev", "test", "calibration")
-    given = {name: _read(source, data, task, notes) for name in named if (source := getattr(data, name))}
+    given = {name: _read(source, data, task, notes, name) for name in named if (source := getattr(data, name))}
     wanted = {"dev": data.dev_share, "calibration": data.calibration_share, "test": data.test_share}
     shares = {name: share for name, share in wanted.items() if name not in given and share > 0}
     if sum(shares.values()) >= 1:
@@ -112,7 +112,8 @@ def encode(
     return TokenStore.open(place)
 
 
-def _read(source: str, data: DataSettings, task: TaskConfig, notes: list[str]) -> list[Row]:
+def _read(source: str, data: DataSettings, task: TaskConfig, notes: list[str], part: str = "train") -> list[Row]:
+    target = {"train": data.target, "dev": data.dev_target, "test": data.test_target}.get(part)
     asked: Asked = {
         "text_column": data.text_column or None,
         "text_b_column": data.text_b_column or None,
@@ -122,7 +123,7 @@ def _read(source: str, data: DataSettings, task: TaskConfig, notes: list[str]) -
         "label_separator": data.label_separator or None,
         "encoding": data.encoding or None,
     }
-    found = task.read(located(source), **asked)
+    found = task.read(located(source), target=located(target) if target else None, **asked)
     notes += [*found.notes, *found.left_out(source)]
     return found.rows
 

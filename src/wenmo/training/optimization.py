@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from wenmo.models.embeddings import WordEmbeddings
 from wenmo.training.recipe import TrainingSettings
 
 
@@ -122,6 +123,7 @@ def _tables(task: nn.Module) -> list[nn.Embedding]:
     if getattr(getattr(task, "extractor_config", None), "tie_word_embeddings", False):
         return []
     uses = Counter(id(p) for module in task.modules() for p in module.parameters(recurse=False))
+    uses.update(id(m.words.weight) for m in task.modules() if isinstance(m, WordEmbeddings) and m.tied)
     return [
         m for m in task.modules() if isinstance(m, nn.Embedding) and m.weight.requires_grad and uses[id(m.weight)] == 1
     ]

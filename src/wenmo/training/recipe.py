@@ -74,6 +74,13 @@ class DataSettings(_Settings):
     """The texts to choose by; empty: a share of train."""
     test: str = ""
     """The texts to score at the end; empty: a share of train, if ``test_share`` says so."""
+    target: str = ""
+    """For translation, the file whose n-th line is what the n-th line of ``train`` shall become; empty: ``train`` is a
+    table."""
+    dev_target: str = ""
+    """The same for ``dev``."""
+    test_target: str = ""
+    """The same for ``test``."""
     text_column: str = ""
     """Empty: found by its name."""
     text_b_column: str = ""
@@ -332,8 +339,12 @@ def _task_of(values: Mapping[str, Any]) -> str:
     """What is named, or else what the training data is for."""
     data = values.get("data", {})
     named = values.get("task", {}).get("task")
-    if named or data.get("text_column") or not data.get("train"):
-        return str(named or ClassificationConfig.task)
+    if named:
+        return str(named)
+    if data.get("target"):
+        return "translate"
+    if data.get("text_column") or not data.get("train"):
+        return str(ClassificationConfig.task)
     return task_of_source(located(str(data["train"])))
 
 

@@ -74,6 +74,9 @@ def train(
     model: str | None = None,
     dev: str | Path | None = None,
     test: str | Path | None = None,
+    target: str | Path | None = None,
+    dev_target: str | Path | None = None,
+    test_target: str | Path | None = None,
     recipe: str | Path | None = None,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
@@ -106,6 +109,9 @@ def train(
         model: a name from `wenmo.list_models`.
         dev: by which the best epoch is chosen; a share of ``data`` where it is left out.
         test: scored once, at the end.
+        target: for translation, the file whose n-th line is what the n-th line of ``data`` shall become.
+        dev_target: the same for ``dev``.
+        test_target: the same for ``test``.
         recipe: a TOML file with the settings; what stands in the call wins over it.
         overrides: ``path.to.field=value``.
         values: nested settings, like a recipe.
@@ -128,6 +134,9 @@ def train(
             "train": _text(data),
             "dev": _text(dev),
             "test": _text(test),
+            "target": _text(target),
+            "dev_target": _text(dev_target),
+            "test_target": _text(test_target),
             "vectors": _text(vectors),
             "text_column": text_column,
             "text_b_column": text_b_column,
