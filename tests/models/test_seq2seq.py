@@ -37,6 +37,14 @@ def answers(rows: int, length: int, seed: int = 5) -> Tensor:
     return torch.randint(1, 9, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
+def said(model, written) -> Tensor:
+    """The logits, by both ways to make them."""
+    logits = model.logits(written.hidden_states)
+    with torch.no_grad():
+        exactly(model.scorer(4)(written.hidden_states.flatten(0, 1)), logits.flatten(0, 1).detach())
+    return logits
+
+
 def exactly(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
 
@@ -47,9 +55,10 @@ def test_teaching_all_steps_at_once_equals_writing_step_by_step(name, make, rand
     taught = model.logits(model.teach(batch, ids, torch.ones_like(ids)))
     state = model.start(batch)
     for place in range(ids.size(1)):
-        logits, state, _ = model.step(ids[:, place : place + 1], state)
-        exactly(logits[:, 0], taught[:, place])
-    exactly(model.step(ids, model.start(batch)).logits, taught)  # and several tokens in one step
+        written = model.step(ids[:, place : place + 1], state)
+        state = written.state
+        exactly(said(model, written)[:, 0], taught[:, place])
+    exactly(said(model, model.step(ids, model.start(batch))), taught)  # and several tokens in one step
 
 
 @EACH
@@ -95,7 +104,7 @@ def test_rows_of_a_beam_are_those_of_texts_that_stand_there_several_times(name, 
         text = int(rows[row])
         written = torch.cat([ids[text], more[order[row], :1], more[row, 1:]]).unsqueeze(0)
         alone = model.step(written, model.start(one_text(batch, text)), output_attentions=True)
-        exactly(third.logits[row], alone.logits[0, -2:])
+        exactly(said(model, third)[row], said(model, alone)[0, -2:])
         if alone.attentions is None:
             assert name == "fixed vector" and third.attentions is None
         else:
@@ -108,7 +117,7 @@ def test_weights_sum_to_1_and_leave_the_padding_out(name, make, random_texts):
     plain = model.step(answers(2, 3), model.start(batch))
     asked = model.step(answers(2, 3), model.start(batch), output_attentions=True)
     assert plain.attentions is None
-    exactly(asked.logits, plain.logits)
+    exactly(asked.hidden_states, plain.hidden_states)
     if name != "fixed vector":
         assert asked.attentions.shape == (2, 3, 5)
         exactly(asked.attentions.sum(dim=-1), torch.ones(2, 3).double())
@@ -142,7 +151,7 @@ def test_bahdanau_is_its_equations(tiny_writer, random_texts):
     _copy(decoder, model.decoder.cells()[0])
     s = decoder(torch.cat([y, c], dim=1), s)
     t = model.readout(torch.cat([s, y, c], dim=1)).view(1, 6, 2).max(dim=2).values
-    exactly(model.step(ids, model.start(batch)).logits[:, 0], t @ vectors.T + model.output_bias)
+    exactly(said(model, model.step(ids, model.start(batch)))[:, 0], t @ vectors.T + model.output_bias)
 
 
 @torch.no_grad()
@@ -179,6 +188,6 @@ def test_dropout_is_for_training_alone(tiny_writer, random_texts):
     model = tiny_writer("recurrent", hidden_dropout_prob=0.5)
     batch, ids = random_texts(4), answers(1, 3)
     assert isinstance(model, Seq2Seq)
-    once, again = (model.step(ids, model.start(batch)).logits for _ in range(2))
+    once, again = (model.step(ids, model.start(batch)).hidden_states for _ in range(2))
     assert torch.equal(once, again)
-    assert not torch.equal(model.train().step(ids, model.start(batch)).logits, once)
+    assert not torch.equal(model.train().step(ids, model.start(batch)).hidden_states, once)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wenmo.features import TokenBatch
-from wenmo.tasks.beam_search import beam_search
+from wenmo.tasks.beam_search import beam_search, top
 
 KINDS = {
     "fixed vector": ("recurrent", {"attention": "none"}),
@@ -62,8 +62,8 @@ def test_one_beam_is_greedy_search(name, length_penalty, make, random_texts):
         model, batch = make(name, seed), random_texts(4, vocab_size=7)
         ids, state, token = [], model.start(batch), BOS
         while len(ids) < 9:
-            logits, state, _ = model.step(torch.tensor([[token]]), state)
-            allowed = logits[0, -1].index_fill(0, torch.tensor(NEVER), -math.inf)
+            hidden_states, state, _ = model.step(torch.tensor([[token]]), state)
+            allowed = model.logits(hidden_states)[0, -1].index_fill(0, torch.tensor(NEVER), -math.inf)
             token = int(allowed.argmax())
             if token == EOS:
                 break
@@ -117,3 +117,12 @@ def test_a_penalty_makes_longer_answers_win(tiny_writer, random_texts):
 def test_what_cannot_work_is_refused(wrong, tiny_writer, random_texts):
     with pytest.raises(ValueError, match="num_beams is at least 1"):
         search(tiny_writer("recurrent"), random_texts(3), **{"limits": [3], **wrong})
+
+
+@pytest.mark.parametrize(("size", "count"), [(640, 8), (640, 1), (640, 10), (641, 8), (100, 8)])
+def test_the_largest_are_found_by_blocks(size, count):
+    values = torch.randn(5, size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
+    values[0, :70] = 9 + values[0, :70]  # those of a row in two neighbouring blocks
+    found, expected = top(values, count), values.topk(count, dim=-1)
+    assert torch.equal(found.values, expected.values)
+    assert torch.equal(found.indices, expected.indices)

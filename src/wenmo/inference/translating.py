@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 _TEXTS_AT_ONCE = 4096
 """Texts in hand at a time, among which those of like length are found."""
-_PLACES = 8192
-"""Tokens of a batch, those of all hypotheses counted."""
+_PLACES = 4096
+"""Tokens of a batch, those of all hypotheses counted: more would not stay in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,8 @@ class Translator:
             raise InputError(f"length_penalty must be at least 0; got {length_penalty}")
         remaining = iter([texts] if isinstance(texts, str) else texts)
         while window := list(islice(remaining, _TEXTS_AT_ONCE)):
-            for text, hypotheses in zip(window, self._answer(window, beams, length_penalty), strict=True):
+            found = self.answer_ids(self.ids(window), beams, length_penalty)
+            for text, hypotheses in zip(window, found, strict=True):
                 yield self._translated(hypotheses[:num_answers]) if text.strip() else Translated("", 0.0)
 
     def align(self, text: str) -> tuple[Translated, Alignment]:
@@ -134,7 +135,7 @@ class Translator:
         Raises:
             InputError: the model has no attention.
         """
-        batch = token_batch([self._ids([text])[0]]).to(self._device)
+        batch = token_batch(self.ids([text])).to(self._device)
         best = self.task.answer(batch, self.task.config.num_beams)[0][0]
         read = torch.tensor([[cast(int, self.tokenizer.bos_token_id), *best.ids]], device=self._device)
         with torch.no_grad():
@@ -239,9 +240,8 @@ class Translator:
         best, *others = (Translated(text, each.score) for text, each in zip(texts, hypotheses, strict=True))
         return Translated(best.target, best.score, tuple(others))
 
-    def _answer(self, texts: Sequence[str], beams: int, length_penalty: float | None) -> list[list[Hypothesis]]:
-        """The hypotheses of each text, those of like length computed together."""
-        ids = self._ids(texts)
+    def answer_ids(self, ids: Sequence[Ids], beams: int, length_penalty: float | None = None) -> list[list[Hypothesis]]:
+        """The hypotheses of each text that `ids` gave, those of like length computed together."""
         order = BatchOrder(batch_tokens=max(1, _PLACES // beams), bucket=1 << 20, shuffle=False)
         answers: list[list[Hypothesis]] = [[] for _ in ids]
         for rows in order.epoch(np.array([len(each) for each in ids], np.int64), 0):
@@ -252,7 +252,8 @@ class Translator:
                 answers[row] = hypotheses
         return answers
 
-    def _ids(self, texts: Sequence[str]) -> list[Ids]:
+    def ids(self, texts: Sequence[str]) -> list[Ids]:
+        """The tokens of each text, cut as in training, and its end."""
         encoded = self.tokenizer.encode_batch(texts)
         room = self._reading.max_length
         if num_cut := sum(bool(room) and len(ids) > room for ids in encoded):

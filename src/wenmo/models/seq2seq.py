@@ -32,7 +32,7 @@ from wenmo.models.packing import Packing
 from wenmo.models.recurrent import RecurrentConfig, RecurrentStack, RecurrentState
 from wenmo.models.sequences import StateOfVector
 from wenmo.models.tracing import note
-from wenmo.models.writing import Written, by_text
+from wenmo.models.writing import Scorer, Written, by_text, scorer_of
 
 AttentionName = Literal["none", "bahdanau", "dot", "general", "concat"]
 _LUONG = ("dot", "general", "concat")
@@ -212,12 +212,12 @@ class Seq2Seq(nn.Module):
         words = self.dropout(self.embeddings(decoder_input_ids))  # (rows, length, embedding_size)
         hidden, attentions = [], []
         for word in words.unbind(1):
-            read, state, weights = self._advance(word, state, output_attentions)
+            read, state, looked = self._advance(word, state, output_attentions)
             hidden.append(self._looked(read) if state.fed is None else state.fed)
-            if weights is not None:
-                attentions.append(weights)
-        logits = self.logits(torch.stack(hidden, dim=1))
-        return Written(logits, state, torch.stack(attentions, dim=1) if attentions else None)
+            if looked is not None:
+                attentions.append(looked)
+        weights = torch.stack(attentions, dim=1) if attentions else None
+        return Written(torch.stack(hidden, dim=1), state, weights)
 
     def teach(self, batch: TokenBatch, decoder_input_ids: Tensor, decoder_attention_mask: Tensor) -> Tensor:
         """See `Writer`. What no step needs of the one before is computed for all steps at once."""
@@ -235,10 +235,17 @@ class Seq2Seq(nn.Module):
 
     def logits(self, hidden_states: Tensor) -> Tensor:
         """``(..., embedding_size)`` to ``(..., vocab_size)``."""
-        hidden_states = self.dropout(hidden_states)
+        return F.linear(self.dropout(hidden_states), *self._output())
+
+    def scorer(self, num_rows: int) -> Scorer:
+        """See `Writer`."""
+        return scorer_of(*self._output(), num_rows)
+
+    def _output(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the logits."""
         if self.classifier is None:
-            return F.linear(hidden_states, self.embeddings.words.weight, self.output_bias)
-        return cast(Tensor, self.classifier(hidden_states))
+            return self.embeddings.words.weight, self.output_bias
+        return self.classifier.weight, self.classifier.bias
 
     def _advance(
         self, word: Tensor, state: RecurrentWriting, output_attentions: bool = False

@@ -20,7 +20,7 @@ from wenmo.models.embeddings import PADDING_ID, Channels, PositionEmbeddings, To
 from wenmo.models.pooling import pool
 from wenmo.models.tracing import note
 from wenmo.models.transformer_layers import Activation, LayerCache, StackOutput, TransformerLayer, TransformerStack
-from wenmo.models.writing import Written
+from wenmo.models.writing import Scorer, Written, scorer_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,7 +335,7 @@ class Transformer(nn.Module):
             weights = output.cross_attentions[-1].mean(dim=1)  # (texts, rows of a text * length, encoder_length)
             attentions = weights.reshape(*decoder_input_ids.shape, -1)
         state = replace(state, past_key_values=output.past_key_values)
-        return Written(self.logits(output.last_hidden_state), state, attentions)
+        return Written(output.last_hidden_state, state, attentions)
 
     def teach(self, batch: TokenBatch, decoder_input_ids: Tensor, decoder_attention_mask: Tensor) -> Tensor:
         """See `wenmo.models.writing.Writer`."""
@@ -348,8 +348,15 @@ class Transformer(nn.Module):
 
     def logits(self, hidden_states: Tensor) -> Tensor:
         """``(..., hidden_size)`` to ``(..., vocab_size)``."""
-        weight = self._written().words.words.weight if self.classifier is None else self.classifier.weight
-        return F.linear(hidden_states, weight)
+        return F.linear(hidden_states, self._output())
+
+    def scorer(self, num_rows: int) -> Scorer:
+        """See `wenmo.models.writing.Writer`."""
+        return scorer_of(self._output(), None, num_rows)
+
+    def _output(self) -> Tensor:
+        """The weight of the logits."""
+        return self._written().words.words.weight if self.classifier is None else self.classifier.weight
 
     def _decode(self, decoder_input_ids: Tensor, **arguments: Any) -> StackOutput:
         """The decoder over the tokens that are new; the arguments are those of `TransformerStack.forward`."""

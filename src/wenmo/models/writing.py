@@ -5,11 +5,16 @@ Writing goes step by step from a state, which `Writer.start` makes of what was r
 was read is kept once a text: to an attention the rows of a text are queries to the same keys.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, Self
 
+import torch
 from torch import Tensor
 
 from wenmo.features import TokenBatch
+from wenmo.models.products import multiplier
+
+Scorer = Callable[[Tensor], Tensor]
 
 
 class WritingState(Protocol):
@@ -28,8 +33,8 @@ class WritingState(Protocol):
 class Written(NamedTuple):
     """What a step gives."""
 
-    logits: Tensor
-    """``(rows, length, vocab_size)``: which token comes next."""
+    hidden_states: Tensor
+    """``(rows, length, size)``: what the logits of the next tokens are made of."""
     state: Any
     """A `WritingState`, with which the next step begins."""
     attentions: Tensor | None
@@ -58,6 +63,21 @@ class Writer(Protocol):
     def logits(self, hidden_states: Tensor) -> Tensor:
         """``(..., size)`` to ``(..., vocab_size)``."""
         ...
+
+    def scorer(self, num_rows: int) -> Scorer:
+        """`logits` of about so many rows at a time, ``(rows, size)`` to ``(rows, vocab_size)``, without gradients.
+
+        For as long as no weight changes: the matrix is laid out once.
+        """
+        ...
+
+
+def scorer_of(weight: Tensor, bias: Tensor | None, num_rows: int) -> Scorer:
+    """A `Writer.scorer` of these weights, in bfloat16 under autocast."""
+    kind = weight.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+    product = multiplier(weight.detach().to(dtype), num_rows, None if bias is None else bias.detach().to(dtype))
+    return lambda hidden_states: product(hidden_states.to(dtype))
 
 
 def by_text(rows: Tensor, num_texts: int) -> Tensor:

@@ -19,7 +19,12 @@ import torch
 from torch import Tensor
 
 from wenmo.features import TokenBatch
-from wenmo.models.writing import Writer
+from wenmo.models.writing import Scorer, Writer
+
+_ROWS_AT_ONCE = 128
+"""Of which the logits are computed together."""
+_BLOCK = 64
+"""Tokens of which only the largest logit is looked at first."""
 
 
 class Hypothesis(NamedTuple):
@@ -106,9 +111,10 @@ class _Search:
         state = writer.start(batch)
         written = batch.attention_mask.new_full((len(texts), 1), bos_token_id, dtype=torch.long)
         scores: Tensor | None = None
+        score = writer.scorer(_ROWS_AT_ONCE)
         while texts:
-            logits, state, _ = writer.step(written[:, -1:], state)
-            candidates = self._continuations(logits[:, -1], scores, texts, written.size(1))
+            hidden_states, state, _ = writer.step(written[:, -1:], state)
+            candidates = self._continuations(hidden_states[:, -1], score, scores, texts, written.size(1))
             self._keep_ended(candidates, texts, written)
             candidates = self._going_on(candidates, len(written) // len(texts))
             staying = self._unanswered(candidates, texts, written.size(1))
@@ -123,34 +129,47 @@ class _Search:
             written = torch.cat([written[rows], candidates.tokens.view(-1, 1)], dim=1)
             scores = candidates.scores
 
-    def _continuations(self, logits: Tensor, scores: Tensor | None, texts: list[int], length: int) -> _Candidates:
+    def _continuations(
+        self, hidden_states: Tensor, score: Scorer, scores: Tensor | None, texts: list[int], length: int
+    ) -> _Candidates:
         """The best of each text.
 
-        Every row's best are found among its logits, so that only these have to be normalised.
+        Every row's best are found among its logits, so that only these have to be normalised; and some rows at a time,
+        so that their logits stay in the cache of the processor.
         """
-        logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-        normalizers = logits.logsumexp(dim=-1, keepdim=True)  # (rows, 1)
-        logits = logits.index_fill(1, torch.tensor(self.never, dtype=torch.long, device=logits.device), -torch.inf)
-        logits = self._ending_at_limits(logits, texts, length)
         wanted = 2 * self.num_beams
-        best = logits.topk(min(wanted, logits.size(1)), dim=-1)
-        values = best.values - normalizers
+        must_end = self._must_end(texts, length, len(hidden_states)).to(hidden_states.device)
+        parts = [
+            self._best(score(rows), ending, wanted)
+            for rows, ending in zip(*(torch.split(x, _ROWS_AT_ONCE) for x in (hidden_states, must_end)), strict=True)
+        ]
+        values, tokens = (torch.cat(kind) for kind in zip(*parts, strict=True))
         if scores is not None:
             values = values + scores.view(-1, 1)
-        values = values.view(len(texts), -1)
+        num_columns, values = values.size(1), values.view(len(texts), -1)
         found = values.topk(min(wanted, values.size(1)), dim=-1)
-        tokens = best.indices.view(len(texts), -1).gather(1, found.indices)
-        first_rows = torch.arange(0, len(logits), len(logits) // len(texts), device=logits.device).unsqueeze(1)
-        return _Candidates(found.values, tokens, first_rows + found.indices // best.indices.size(1))
+        rows_of_a_text = len(hidden_states) // len(texts)
+        first_rows = torch.arange(0, len(hidden_states), rows_of_a_text, device=values.device).unsqueeze(1)
+        tokens = tokens.view(len(texts), -1).gather(1, found.indices)
+        return _Candidates(found.values, tokens, first_rows + found.indices // num_columns)
 
-    def _ending_at_limits(self, logits: Tensor, texts: list[int], length: int) -> Tensor:
-        """At the limit of its text a hypothesis can only end."""
-        at_limit = [self.limits[text] == length for text in texts]
-        if not any(at_limit):
-            return logits
-        must_end = torch.tensor(at_limit, device=logits.device).repeat_interleave(len(logits) // len(texts))
-        others = torch.arange(logits.size(1), device=logits.device) != self.eos_token_id
-        return logits.masked_fill(must_end.unsqueeze(1) & others, -torch.inf)
+    def _must_end(self, texts: list[int], length: int, num_rows: int) -> Tensor:
+        """``(rows,)``: whether a hypothesis has reached the limit of its text, where it can only end."""
+        at_limit = torch.tensor([self.limits[text] == length for text in texts])
+        return at_limit.repeat_interleave(num_rows // len(texts))
+
+    def _best(self, logits: Tensor, must_end: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The log-probabilities of the best tokens of some rows, and the tokens; the logits are used up."""
+        logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+        found = top(logits, min(count + len(self.never), logits.size(1)))
+        largest, ends = found.values[:, :1], logits[:, self.eos_token_id].clone()
+        normalizers = largest + logits.sub_(largest).exp_().sum(dim=-1, keepdim=True).log_()
+        banned = torch.isin(found.indices, torch.tensor(self.never, dtype=torch.long, device=logits.device))
+        values = found.values.masked_fill(banned | must_end.unsqueeze(1), -torch.inf)
+        values[:, 0] = torch.where(must_end, ends, values[:, 0])
+        tokens = found.indices
+        tokens[:, 0] = torch.where(must_end, self.eos_token_id, tokens[:, 0])
+        return values - normalizers, tokens
 
     def _keep_ended(self, candidates: _Candidates, texts: list[int], written: Tensor) -> None:
         """Those that end and are good enough become answers."""
@@ -187,6 +206,27 @@ class _Search:
     def _score(self, log_probability: float, length: int) -> float:
         penalty: float = ((5 + length) / 6) ** self.length_penalty
         return log_probability / penalty
+
+
+class _Top(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+
+def top(values: Tensor, count: int) -> _Top:
+    """The largest of each row ``(rows, size)``, largest first, as `torch.topk` gives them.
+
+    Those of a long row are in the blocks with the largest maxima, so most blocks are read once and never sorted.
+    """
+    rows, size = values.shape
+    if size % _BLOCK or size // _BLOCK <= count:
+        return _Top(*values.topk(count, dim=-1))
+    blocks = values.view(rows, -1, _BLOCK)
+    kept = blocks.amax(dim=-1).topk(count, dim=-1).indices  # (rows, count)
+    inside = blocks.gather(1, kept.unsqueeze(-1).expand(-1, -1, _BLOCK)).view(rows, -1)
+    found = inside.topk(count, dim=-1)
+    places = kept.gather(1, found.indices // _BLOCK) * _BLOCK + found.indices % _BLOCK
+    return _Top(found.values, places)
 
 
 def _is_range(rows: Tensor, count: int) -> bool:

@@ -184,19 +184,24 @@ class Translation(Task):
 
     def answer(self, batch: TokenBatch, num_beams: int, length_penalty: float | None = None) -> list[list[Hypothesis]]:
         """The best answers to each text, as ids."""
-        tokenizer, longest = self.tokenizer, getattr(self.extractor_config, "max_position_embeddings", None)
-        limits = [length + self.config.max_extra_tokens for length in batch.num_tokens.tolist()]
+        tokenizer = self.tokenizer
         assert tokenizer.bos_token_id is not None and tokenizer.eos_token_id is not None
         return beam_search(
             self.writer,
             batch,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
-            limits=[max(1, min(limit, longest or limit)) for limit in limits],
+            limits=self.limits(batch.num_tokens.tolist()),
             num_beams=num_beams,
             length_penalty=self.config.length_penalty if length_penalty is None else length_penalty,
             never=(tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id),
         )
+
+    def limits(self, lengths: Sequence[int]) -> list[int]:
+        """Most tokens of the answers to texts of these lengths."""
+        longest = getattr(self.extractor_config, "max_position_embeddings", None)
+        limits = (length + self.config.max_extra_tokens for length in lengths)
+        return [max(1, min(limit, longest or limit)) for limit in limits]
 
     def answer_store(self, store: TokenStore, device: torch.device, precision: str = "float32") -> list[str]:
         """The best translation of each row."""
