@@ -60,15 +60,21 @@ class TaskConfig(Config, ABC):
     metric: str
     """By which models are chosen on dev."""
 
-    def read(self, source: str, *, target: str | None = None, **asked: Unpack[Asked]) -> RowSet:
-        """The rows of a source that may be learnt from; ``target`` is the file of what its lines shall become.
+    def read(self, source: str, **asked: Unpack[Asked]) -> RowSet:
+        """The rows of a source that may be learnt from.
 
         Raises:
             InputError: nothing in it can be used; the message has the place and what to do.
         """
-        if target is not None:
-            raise InputError(f"{target}: a file of targets is for translation; leave --target out, or name --task")
         return read_rows(source, **asked)
+
+    def read_files(self, source: str, target: str, **asked: Unpack[Asked]) -> RowSet:
+        """The same of two files, of which the second holds what the lines of the first shall become.
+
+        Raises:
+            InputError: the task has no use for a second file, or as `read`.
+        """
+        raise InputError(f"{target}: a file of targets is for translation; leave --target out, or name --task")
 
     def split(self, rows: Sequence[Row], shares: Sequence[float], *, seed: int, by: SplitBy) -> list[list[Row]]:
         """Rows in parts of these shares, the training part first, as `wenmo.data.splits.split_rows` says."""

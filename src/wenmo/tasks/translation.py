@@ -70,8 +70,12 @@ class TranslationConfig(TaskConfig):
                 f"{self.max_extra_tokens}) and length_penalty at least 0 (got {self.length_penalty})"
             )
 
-    def read(self, source: str, *, target: str | None = None, **asked: Unpack[Asked]) -> RowSet:
-        """Texts with their targets; see `wenmo.data.parallel`."""
+    def read(self, source: str, **asked: Unpack[Asked]) -> RowSet:
+        """Texts with their targets from one table; see `wenmo.data.parallel`."""
+        return read_parallel(source, **asked)
+
+    def read_files(self, source: str, target: str, **asked: Unpack[Asked]) -> RowSet:
+        """Texts with their targets from two files."""
         return read_parallel(source, target, **asked)
 
     def settled(self, rows: Sequence[Row], model: ModelConfig, before: Self | None, source: str) -> Self:

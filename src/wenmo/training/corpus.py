@@ -123,7 +123,8 @@ def _read(source: str, data: DataSettings, task: TaskConfig, notes: list[str], p
         "label_separator": data.label_separator or None,
         "encoding": data.encoding or None,
     }
-    found = task.read(located(source), target=located(target) if target else None, **asked)
+    place = located(source)
+    found = task.read_files(place, located(target), **asked) if target else task.read(place, **asked)
     notes += [*found.notes, *found.left_out(source)]
     return found.rows
 
