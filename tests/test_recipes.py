@@ -40,6 +40,15 @@ def write_pairs(path: Path, reviews: Path) -> Path:
     return path
 
 
+def write_translations(path: Path, reviews: Path) -> Path:
+    """Each review with itself in capitals."""
+    _, *rows = [line.split("\t") for line in reviews.read_text(encoding="utf-8").splitlines()]
+    path.write_text(
+        "\n".join(["source\ttarget", *(f"{text}\t{text.upper()}" for _, text in rows), ""]), encoding="utf-8"
+    )
+    return path
+
+
 def write_vectors(path: Path, size: int) -> Path:
     words = ["film", "scene", "the", *WORDS["positive"], *WORDS["negative"]]
     lines = []
@@ -69,7 +78,9 @@ def test_a_recipe_trains_five_steps(file: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("WENMO_DATA", str(tmp_path))
     recipe = Recipe.build(file=file)
     reviews = write_reviews(tmp_path / "reviews.tsv")
-    if recipe.task.pair != "none":
+    if recipe.task.task == "translate":
+        reviews = write_translations(tmp_path / "translations.tsv", reviews)
+    elif recipe.task.pair != "none":
         reviews = write_pairs(tmp_path / "pairs.tsv", reviews)
     data = {name: getattr(recipe.data, name) for name in ("train", "dev", "test")}
     for place in filter(None, data.values()):  # files that the recipe names itself
@@ -87,5 +98,8 @@ def test_a_recipe_trains_five_steps(file: Path, tmp_path: Path, monkeypatch: pyt
         overrides=["training.max_steps=5", "data.tokenizer.min_frequency=1"],
     )
     assert result.steps == (5 if recipe.model.fitting == "gradient" else 0)
-    assert 0 <= result.dev["accuracy"]["value"] <= 1
-    assert load_folder(tmp_path / "model").task.config.labels == ("negative", "positive")
+    assert 0 <= result.dev[recipe.task.metric]["value"] <= 1
+    loaded = load_folder(tmp_path / "model").task.config
+    assert loaded.task == recipe.task.task
+    if loaded.task == "classify":
+        assert loaded.labels == ("negative", "positive")

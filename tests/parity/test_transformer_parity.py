@@ -11,6 +11,7 @@ from transformers import (
     BertModel,
     GPT2Config,
     GPT2Model,
+    LogitsProcessorList,
     MarianConfig,
     MarianMTModel,
     OpenAIGPTConfig,
@@ -21,6 +22,7 @@ from wenmo.features import TokenBatch
 from wenmo.models.embeddings import TokenEmbeddings, sinusoids
 from wenmo.models.transformer import EncoderDecoderConfig, Transformer
 from wenmo.models.transformer_layers import Activation, TransformerLayer, TransformerStack
+from wenmo.tasks.beam_search import beam_search
 
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 IDS = torch.tensor([[2, 3, 4, 5, 6], [7, 8, 3, 1, 1]])
@@ -324,3 +326,49 @@ def test_equals_marian_all_at_once_and_step_by_step() -> None:
         )
         past = step.past_key_values
         close(step.logits, expected[:, i : i + 1])
+
+
+@pytest.mark.parametrize("num_beams", [1, 4])
+def test_beam_search_equals_marians(num_beams: int) -> None:
+    """Ranked by probability alone, because the length penalties differ; theirs ends at the limit without the end."""
+    oracle, ours = marian_and_ours()
+    with torch.no_grad():
+        for weight in (oracle.model.shared.weight, ours.embeddings.words.words.weight):
+            weight.mul_(0.4)  # so that the likeliest token is not always the same
+    batch, limit, never = TokenBatch(input_ids=IDS, attention_mask=MASK), 7, [0, 1]
+
+    def end_at_limit(input_ids: Tensor, scores: Tensor) -> Tensor:
+        return scores if input_ids.size(1) < limit else scores.masked_fill(torch.arange(9) != 2, -torch.inf)
+
+    theirs = oracle.generate(
+        input_ids=IDS,
+        attention_mask=MASK,
+        decoder_start_token_id=1,
+        eos_token_id=2,
+        forced_eos_token_id=None,
+        max_new_tokens=limit,
+        num_beams=num_beams,
+        num_return_sequences=num_beams,
+        length_penalty=0.0,
+        do_sample=False,
+        bad_words_ids=[[token] for token in never],
+        logits_processor=LogitsProcessorList([end_at_limit]),
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    found = beam_search(
+        ours,
+        batch,
+        bos_token_id=1,
+        eos_token_id=2,
+        limits=[limit] * 2,
+        num_beams=num_beams,
+        length_penalty=0,
+        never=never,
+    )
+    hypotheses = [each for answers in found for each in answers]
+    told = [[token for token in each[1:] if token not in (0, 2)] for each in theirs.sequences.tolist()]
+    assert [each.ids for each in hypotheses] == told
+    if num_beams > 1:
+        scores = torch.tensor([each.log_probability for each in hypotheses], dtype=torch.float64)
+        torch.testing.assert_close(scores, theirs.sequences_scores.double(), rtol=0, atol=1e-5)  # theirs are float32
