@@ -111,6 +111,13 @@ def test_four_pairs_are_learnt_by_heart_and_said(name):
     assert not task.training
 
 
+def test_characters_can_be_written_too():
+    config = TranslationConfig()
+    tokenizer = config.make_tokenizer(ROWS, TokenizerConfig(segmenter="code-points", lowercase=False, fold_width=False))
+    columns = config.columns(ROWS, tokenizer, LongTexts(64, "head"))
+    assert tokenizer.decode_batch(columns["target_ids"]) == [row.target for row in ROWS]
+
+
 def test_length_is_limited_by_the_text_and_by_the_model():
     task, store = made("seq2seq", max_extra_tokens=3)
     batch = task.example(store, every(store)).batch
@@ -132,7 +139,7 @@ def test_a_target_over_the_limit_is_refused_and_a_long_text_cut():
 
 def test_what_cannot_work_is_said():
     config = TranslationConfig()
-    with pytest.raises(InputError, match="needs bpe or unigram"):
+    with pytest.raises(InputError, match="bpe, unigram, code-points can do"):
         config.make_tokenizer(ROWS, TokenizerConfig(segmenter="words"))
     tokenizer = config.make_tokenizer(ROWS, SUBWORDS)
     with pytest.raises(InputError, match=r"t\.tsv:9: it has no target"):

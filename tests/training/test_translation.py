@@ -61,7 +61,7 @@ def test_a_model_goes_on_with_new_pairs(table, tmp_path):
     [
         ({"task": "classify", "target": "a.de"}, "a file of targets is for translation"),
         ({"values": {"data": {"long_texts": "windows"}}}, "a translation is made of one text"),
-        ({"values": {"data": {"tokenizer": {"segmenter": "words"}}}}, "needs bpe or unigram"),
+        ({"values": {"data": {"tokenizer": {"segmenter": "words"}}}}, "bpe, unigram, code-points can do"),
         ({"sampling": "balanced"}, "is for texts with a label"),
         ({"model": "textcnn"}, "a textcnn model cannot translate"),
     ],

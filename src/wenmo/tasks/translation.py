@@ -35,10 +35,9 @@ from wenmo.tasks.answering import autocast, batches_of_store
 from wenmo.tasks.beam_search import Hypothesis, beam_search
 from wenmo.tasks.metrics import Interval
 from wenmo.tasks.task import CardText, Columns, Example, Task, TaskConfig
-from wenmo.text.loading import AnyTokenizer
+from wenmo.text.loading import AnyTokenizer, WritingTokenizer, train_tokenizer, writes
 from wenmo.text.ngrams import Ids
-from wenmo.text.subwords import SubwordTokenizer
-from wenmo.text.tokenizer_config import SUBWORDS, TokenizerConfig
+from wenmo.text.tokenizer_config import CODE_POINTS, SUBWORDS, TokenizerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +85,17 @@ class TranslationConfig(TaskConfig):
         """Texts and targets: both sides have one vocabulary."""
         return chain.from_iterable((row.text, row.target or "") for row in rows)
 
-    def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> SubwordTokenizer:
-        """Subwords of both sides, with [BOS] and [EOS]."""
-        if not config.has_subwords:
+    def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> WritingTokenizer:
+        """Of both sides, with [BOS] and [EOS]."""
+        able = (*SUBWORDS, CODE_POINTS)
+        if config.segmenter not in able:
             raise InputError(
-                f"data.tokenizer={config.segmenter}: a translation is put together of its tokens again, which needs "
-                f"{' or '.join(SUBWORDS)}"
+                f"data.tokenizer={config.segmenter}: a translation is put together of its tokens again, which "
+                f"{', '.join(able)} can do"
             )
-        return SubwordTokenizer.train(self.texts(rows), replace(config, boundaries=True))
+        tokenizer = train_tokenizer(self.texts(rows), replace(config, boundaries=True))
+        assert writes(tokenizer), "these segmenters give texts to ids"
+        return tokenizer
 
     def columns(self, rows: Sequence[Row], tokenizer: AnyTokenizer, reading: LongTexts) -> Columns:
         """``input_ids`` and ``target_ids``, each with its end; a long text is cut, a long target is refused."""
@@ -142,7 +144,7 @@ class Translation(Task):
         self.extractor_config = extractor_config
         self.config = config
         self.metric = config.metric
-        self._tokenizer: SubwordTokenizer | None = None
+        self._tokenizer: WritingTokenizer | None = None
 
     @property
     def writer(self) -> Writer:
@@ -150,15 +152,15 @@ class Translation(Task):
         return cast(Writer, self.extractor)
 
     @property
-    def tokenizer(self) -> SubwordTokenizer:
+    def tokenizer(self) -> WritingTokenizer:
         """What the ids stand for."""
         assert self._tokenizer is not None, "a task that writes texts is given its tokenizer when it is made"
         return self._tokenizer
 
     def take_tokenizer(self, tokenizer: AnyTokenizer) -> None:
         """See `Task`."""
-        if not isinstance(tokenizer, SubwordTokenizer) or tokenizer.eos_token_id is None:
-            raise InputError("a translation needs subwords with [BOS] and [EOS]; train the model anew")
+        if not writes(tokenizer) or tokenizer.eos_token_id is None:
+            raise InputError("a translation needs a tokenizer that writes, with [BOS] and [EOS]; train the model anew")
         self._tokenizer = tokenizer
 
     def initialize(self, generator: torch.Generator) -> None:
