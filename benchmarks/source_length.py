@@ -54,7 +54,7 @@ def figure(rows: Sequence[dict[str, Any]]) -> Markup:
     names = list(dict.fromkeys(row["model"] for row in rows))
     words = [row["mean_words"] for row in rows]
     x_axis = Axis(min(words) - 1, max(words) + 1, LEFT, WIDTH - 12)
-    y_axis = Axis(*around([100 * row[end] for row in rows for end in ("low", "high")]), HEIGHT - BOTTOM, 16)
+    y_axis = Axis(*around([row[end] for row in rows for end in ("low", "high")]), HEIGHT - BOTTOM, 16)
     parts: list[Markup] = []
     for tick in y_axis.ticks(6):
         y = y_axis.at(tick)
@@ -66,11 +66,11 @@ def figure(rows: Sequence[dict[str, Any]]) -> Markup:
     parts.append(element("text", "BLEU", x=2, y=12))
     for number, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
         own = [row for row in rows if row["model"] == name]
-        points = [(x_axis.at(row["mean_words"]), y_axis.at(100 * row["value"])) for row in own]
+        points = [(x_axis.at(row["mean_words"]), y_axis.at(row["value"])) for row in own]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(element("polyline", points=path, fill="none", stroke=colour, stroke_width=2))
         for row, (x, _) in zip(own, points, strict=True):
-            low, high = y_axis.at(100 * row["low"]), y_axis.at(100 * row["high"])
+            low, high = y_axis.at(row["low"]), y_axis.at(row["high"])
             parts.append(element("line", x1=x, x2=x, y1=low, y2=high, stroke=colour, stroke_opacity=0.5))
         parts.append(element("text", name, x=LEFT + 10, y=HEIGHT - BOTTOM - 12 - 16 * number, fill=colour))
     background = element("rect", width=WIDTH, height=HEIGHT, fill="white")
@@ -106,7 +106,7 @@ def main() -> None:
         low, high = row["words"]
         print(
             f"{row['model']:16} {low:3} to {high:3} words, {row['texts']:4} texts  "
-            f"BLEU {100 * row['value']:5.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+            f"BLEU {row['value']:5.1f} ({row['low']:.1f} to {row['high']:.1f})"
         )
 
 

@@ -104,7 +104,7 @@ def test_an_evaluation_compares_raw_texts(model, tmp_path):
     (tmp_path / "a.de").write_text("\n".join(said) + "\n", encoding="utf-8")
     result = wenmo.evaluate(model, tmp_path / "a.en", target=tmp_path / "a.de")
     assert (result["task"], result["rows"]) == ("translate", 2)
-    assert result["metrics"]["chrf"]["value"] == pytest.approx(1.0)
+    assert result["metrics"]["chrf"]["value"] == pytest.approx(100.0)
     assert result["signatures"]["bleu"].startswith("nrefs:1|case:mixed")
 
 

@@ -107,7 +107,7 @@ def test_four_pairs_are_learnt_by_heart_and_said(name):
         optimizer.zero_grad()
     assert (loss / count).item() < 0.01
     assert task.answer_store(store, CPU) == task.gold(store)
-    assert task.look(store, CPU, "float32") == pytest.approx(1.0)
+    assert task.look(store, CPU, "float32") == pytest.approx(100.0)
     assert not task.training
 
 

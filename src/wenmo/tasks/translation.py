@@ -137,6 +137,7 @@ class Translation(Task):
     """An encoder and a decoder that learn to write the targets of texts."""
 
     config: TranslationConfig
+    bounds: ClassVar[tuple[float, float]] = (0.0, 100.0)
 
     def __init__(self, extractor: nn.Module, extractor_config: ModelConfig, config: TranslationConfig) -> None:
         super().__init__()

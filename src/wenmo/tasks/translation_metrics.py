@@ -2,8 +2,8 @@
 
 BLEU: Papineni et al., ACL 2002; chrF: Popović, WMT 2015; sacreBLEU: Post, WMT 2018, https://arxiv.org/abs/1804.08771.
 Texts are compared as they are read, with capitals and spaces in their places (detokenised); sacreBLEU cuts them into
-words by rules of its own, ``13a``, and Chinese by characters, ``zh``. Figures are shares, as all metrics here:
-sacreBLEU's 41.0 is 0.410. The package is imported when something is measured.
+words by rules of its own, ``13a``, and Chinese by characters, ``zh``. Figures are sacreBLEU's own, from 0 to 100. The
+package is imported when something is measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def differs_by_chance(name: str, references: Sequence[str], said: Sequence[str],
 def _with_interval(metric: Any, references: Sequence[str], said: Sequence[str]) -> Interval:
     figure = _tested(metric, references, {"model": said}, "bs")[0]
     low, high = max(0.0, figure.mean - figure.ci), min(100.0, figure.mean + figure.ci)
-    return {"value": float(figure.score) / 100, "low": float(low) / 100, "high": float(high) / 100}
+    return {"value": float(figure.score), "low": float(low), "high": float(high)}
 
 
 def _tested(metric: Any, references: Sequence[str], said: Mapping[str, Sequence[str]], how: str) -> list[Any]:
@@ -65,7 +65,7 @@ def _tested(metric: Any, references: Sequence[str], said: Mapping[str, Sequence[
 
 def _value(name: str, references: Sequence[str], said: Sequence[str]) -> float:
     score: float = _metrics(references)[name].corpus_score(list(said), [list(references)]).score
-    return score / 100
+    return score
 
 
 def _metrics(references: Sequence[str]) -> Mapping[str, Any]:
