@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wenmo.data.parallel import read_parallel
+from wenmo.data.parallel import read_parallel, stream_texts
 from wenmo.errors import InputError
 
 
@@ -51,6 +51,22 @@ def test_bytes_that_are_no_text_are_refused_with_the_line(tmp_path):
     target = write(tmp_path / "a.de", b"gut\n\xff\xfe\xfa\x80\n")
     with pytest.raises(InputError, match=r"a\.de.*(encoding|UTF-8)"):
         read_parallel(write(tmp_path / "a.en", "a\nb\n"), target, encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["a.en", "a.txt", "a.txt.gz"])
+def test_a_file_of_texts_alone_is_asked_for_its_targets(name, tmp_path):
+    with pytest.raises(InputError, match="where are its targets"):
+        read_parallel(write(tmp_path / name, "a\n"))
+
+
+def test_texts_are_the_lines_of_a_file_or_the_column_of_a_table(tmp_path):
+    lines = write(tmp_path / "a.en", "one\ttwo\r\n\nthree\n")
+    assert list(stream_texts(lines)) == ["one\ttwo", "", "three"]
+    table = write(tmp_path / "a.tsv", "target\tsource\tother\nein\tone\t1\nzwei\ttwo\t2\n")
+    assert list(stream_texts(table)) == ["one", "two"]
+    assert list(stream_texts(table, text_column="other")) == ["1", "2"]
+    with pytest.raises(InputError, match="is no table"):
+        list(stream_texts(lines, text_column="source"))
 
 
 def test_files_without_a_pair_are_refused(tmp_path):

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from wenmo.data.batching import BatchOrder, token_batch
 from wenmo.data.long_texts import LongTexts
-from wenmo.data.parallel import SOURCE_COLUMN, read_parallel
-from wenmo.data.readers import column_names, stream_rows
+from wenmo.data.parallel import read_parallel, stream_texts
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
 from wenmo.inference.translation_files import open_translations
@@ -164,10 +163,10 @@ class Translator:
         """Translate every text of a source; the n-th row of the result belongs to the n-th row of the source.
 
         Args:
-            source: what `wenmo.data.readers.stream_rows` reads; ``"-"`` is standard input.
+            source: a table, or a file with a text in each line; ``"-"`` is standard input.
             out: the file to write, or ``"-"`` for standard output.
             file_format: ``tsv``, ``jsonl`` or ``txt``; empty: as the ending of ``out`` says, tsv to standard output.
-            text_column: where the texts stand; None: ``source``, or else found by its name.
+            text_column: where the texts of a table stand; None: ``source``, or else found by its name.
             encoding: of a text file, if the reader does not find it.
             num_beams: as in `predict`, also the two behind it.
             length_penalty: its exponent.
@@ -181,9 +180,8 @@ class Translator:
             JobError: the result could not be written; there is no half-written file.
         """
         refuse_to_overwrite(source, out)
-        text_column = self.text_column(source, text_column)
-        read = (row.text for row in stream_rows(source, text_column=text_column, encoding=encoding))
-        texts = chain([next(read)], read)  # what cannot be read is an error before anything is written
+        read = stream_texts(source, text_column=text_column, encoding=encoding)
+        texts = chain(list(islice(read, 1)), read)  # what cannot be read is an error before anything is written
         rows = without_text = 0
         search = {"num_beams": num_beams, "length_penalty": length_penalty}
         with open_translations(out, file_format, num_answers) as write:
@@ -192,10 +190,6 @@ class Translator:
                 rows += 1
                 without_text += not answer.target and answer.score == 0
         return {"rows": rows, "file": str(out), "without_text": without_text}
-
-    def text_column(self, source: str | Path, asked: str | None) -> str | None:
-        """The column that is asked for, else ``source`` where there is one; None: the reader finds it."""
-        return SOURCE_COLUMN if asked is None and SOURCE_COLUMN in column_names(source) else asked
 
     def evaluate(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from wenmo.data.readers import stream_rows
+from wenmo.data.parallel import stream_texts
 from wenmo.errors import InputError, JobError
 from wenmo.inference.translating import Alignment, Translated, Translator
 from wenmo.reports.markup import Markup, element, joined, quoted
@@ -52,8 +52,8 @@ def write_alignments_of_file(
     """
     if str(source) == "-":
         raise InputError("--alignments reads the texts twice, which standard input does not allow; name a file")
-    rows = stream_rows(source, text_column=model.text_column(source, text_column), encoding=encoding)
-    texts = list(islice((row.text for row in rows if row.text.strip()), _MOST_TEXTS))
+    read = stream_texts(source, text_column=text_column, encoding=encoding)
+    texts = list(islice((text for text in read if text.strip()), _MOST_TEXTS))
     try:
         write_alignments([(text, *model.align(text)) for text in texts], Path(path))
     except OSError as error:
