@@ -51,7 +51,7 @@ class _Candidates(NamedTuple):
         return _Candidates(*(each.gather(1, places) for each in self))
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def beam_search(
     writer: Writer,
     batch: TokenBatch,
