@@ -218,15 +218,12 @@ class Translator:
         found = read_parallel(source, target, text_column=text_column, text_b_column=text_b_column, encoding=encoding)
         references = [row.target or "" for row in found.rows]
         said = [answer.target for answer in self.stream(row.text for row in found.rows)]
-        notes = list(found.notes)
-        if found.dropped:
-            notes.append(f"{len(found.dropped):,} rows were left out; the first is {found.dropped[0].source}")
         return {
             "task": self.task.config.task,
             "rows": len(found.rows),
             "metrics": translation_metrics(references, said),
             "signatures": signatures(references),
-            "notes": notes,
+            "notes": [*found.notes, *found.left_out(str(source))],
         }
 
     def _translated(self, hypotheses: Sequence[Hypothesis]) -> Translated:
