@@ -328,3 +328,18 @@ print(sorted({"rjieba", "jieba", "opencc", "tokenizers", "torch", "sklearn"} & s
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("在iPhone15上", ["在", "i", "P", "h", "o", "n", "e", "1", "5", "上"]),
+        ("e\u0301 👩‍🚀🇨🇳!", ["e\u0301", "👩‍🚀", "🇨🇳", "!"]),
+        ("3.5\u200b%\n", ["3", ".", "5", "%"]),
+        ("กำ", ["ก", "ำ"]),
+    ],
+)
+def test_graphemes_are_characters_with_their_marks(text: str, words: list[str]) -> None:
+    segmenter = load_segmenter("graphemes")
+    assert segmenter.words(text) == words
+    assert [text[start:end] for start, end in segmenter.spans(text)] == words

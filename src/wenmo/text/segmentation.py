@@ -16,6 +16,7 @@ are dropped. Combining marks belong to the letter before them, so Arabic, Hebrew
   separates, and 's 've n't 're 'd 'll , ! ( ) ? are tokens or begin one. His code writes three of them with a
   backslash, ``\\(``, by mistake; here they are the bare marks.
 - ``whitespace``: what white space separates.
+- ``graphemes``: every character by itself, with its marks; of what the others keep whole, only emoji stay so.
 """
 
 import logging
@@ -317,6 +318,13 @@ def _whitespace() -> Segmenter:
     return _pattern_segmenter("whitespace", "1", re.compile(r"\S+"))
 
 
+@cache
+def _graphemes() -> Segmenter:
+    near, far = _combining_marks()
+    marks = f"[{near}]*+[{far}]*+"
+    return _pattern_segmenter("graphemes", "1", re.compile(rf"{_EMOJI} | [^{_DROPPED}]{marks}", re.VERBOSE))
+
+
 _BUILT_IN: dict[str, Callable[[], Segmenter]] = {
     "words": _words,
     "characters": _characters,
@@ -324,5 +332,6 @@ _BUILT_IN: dict[str, Callable[[], Segmenter]] = {
     "jieba": _jieba,
     "kim": _kim,
     "whitespace": _whitespace,
+    "graphemes": _graphemes,
 }
 _registered: dict[str, Segmenter] = {}

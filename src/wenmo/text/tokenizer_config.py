@@ -43,6 +43,8 @@ class TokenizerConfig:
     """Full-width characters to half-width ones."""
     chinese_conversion: str = ""
     """OpenCC configuration, such as t2s (traditional to simplified); empty: none."""
+    normalize_digits: bool = False
+    """Every digit of a word is 0, so that 1996 and 2021 are one word."""
     min_frequency: int = 1
     """Rarer tokens are unknown; of bpe, rarer pairs are not joined."""
     vocab_size: int = 0
@@ -92,6 +94,8 @@ class TokenizerConfig:
             self._check_written()
 
     def _check_written(self) -> None:
+        if self.normalize_digits:
+            raise InputError(f"normalize_digits is for whole words, not for segmenter {self.segmenter!r}; leave it out")
         if self.word_ngrams != (1, 1) or self.character_ngrams != (0, 0):
             raise InputError(f"segmenter {self.segmenter!r} has no n-grams; leave word_ngrams and character_ngrams out")
         if self.segmenter == "unigram" and self.min_frequency != 1:
