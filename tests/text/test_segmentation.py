@@ -343,3 +343,20 @@ def test_graphemes_are_characters_with_their_marks(text: str, words: list[str]) 
     segmenter = load_segmenter("graphemes")
     assert segmenter.words(text) == words
     assert [text[start:end] for start, end in segmenter.spans(text)] == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Mr. Smith didn't win 6-2.", ["Mr.", "Smith", "did", "n't", "win", "6-2", "."]),
+        ("On 1996-08-31 (Saturday) it's 1,000:", ["On", "1996-08-31", "(", "Saturday", ")", "it", "'s", "1,000", ":"]),
+        ("third-quarter and/or 1\\/4 -- 70,000 fans", ["third-quarter", "and/or", "1\\/4", "--", "70,000", "fans"]),
+        ("``Ah,'' said J. Doe ... -LRB-", ["``", "Ah", ",", "''", "said", "J.", "Doe", "...", "-LRB-"]),
+        ("AT&T, U.S.-led", ["AT&T", ",", "U.S.", "-", "led"]),
+        ("北京e\u0301t👩‍🚀", ["北", "京", "e\u0301t", "👩‍🚀"]),
+    ],
+)
+def test_treebank_words(text: str, words: list[str]) -> None:
+    segmenter = load_segmenter("treebank")
+    assert segmenter.words(text) == words
+    assert [text[start:end] for start, end in segmenter.spans(text)] == words

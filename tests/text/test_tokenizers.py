@@ -431,11 +431,13 @@ def test_digits_of_words_are_zeros_where_that_is_wanted() -> None:
 
 def test_more_words_stand_behind_those_of_the_texts() -> None:
     config = TokenizerConfig(segmenter="words", min_frequency=2)
-    tokenizer = Tokenizer.train_on_words([["b", "b", "rare"]], config, more=["rare", "b", "Capital", "two words"])
+    tokenizer = Tokenizer.train_on_words([["b", "b", "rare"]], config)
+    assert tokenizer.vocabulary[2:] == ["b"]
+    tokenizer = tokenizer.with_words(["rare", "b", "Capital", "two words"])
     # "Capital" can never be looked up, because words are lower-cased
     assert tokenizer.vocabulary[2:] == ["b", "rare"]
     limited = TokenizerConfig(segmenter="words", vocab_size=4)
-    assert Tokenizer.train_on_words([["b"]], limited, more=["c", "d"]).vocabulary[2:] == ["b", "c"]
+    assert Tokenizer.train_on_words([["b"]], limited).with_words(["c", "d"]).vocabulary[2:] == ["b", "c"]
 
 
 def test_given_words_are_no_ngrams() -> None:

@@ -10,6 +10,7 @@ from wenmo.inference.predictor import Predictor
 
 _CLASSES = {
     "classify": ("wenmo.inference.predictor", "Predictor"),
+    "tag": ("wenmo.inference.tagging", "Tagger"),
     "generate": ("wenmo.inference.generating", "TextGenerator"),
 }
 """What answers each task, imported when a model of it is loaded."""

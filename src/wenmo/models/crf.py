@@ -72,6 +72,13 @@ class LinearChainCrf(nn.Module):
         for scores in (self.transitions, self.start, self.end):
             nn.init.uniform_(scores, -0.1, 0.1, generator=generator)
 
+    @torch.no_grad()
+    def take_over(self, before: "LinearChainCrf", places: list[int]) -> None:
+        """The scores of an earlier field, whose tags are those at ``places`` here."""
+        self.transitions[torch.tensor(places).unsqueeze(1), torch.tensor(places)] = before.transitions
+        self.start[places] = before.start
+        self.end[places] = before.end
+
     def scores(self) -> tuple[Tensor, Tensor, Tensor]:
         """Transitions, start and end, with what is forbidden made as good as impossible."""
         found = []

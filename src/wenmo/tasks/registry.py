@@ -11,6 +11,7 @@ from wenmo.tasks.task import TaskConfig
 
 _CONFIGS = {
     "classify": ("wenmo.tasks.classification", "ClassificationConfig"),
+    "tag": ("wenmo.tasks.tagging", "TaggingConfig"),
     "generate": ("wenmo.tasks.generation", "GenerationConfig"),
 }
 

@@ -45,11 +45,9 @@ def tagging_metrics(
     counts = _counts(gold, predicted, scheme)
     samples = _bootstrap(counts, seed, resamples)
     totals = counts.sum(axis=0)
-    figures = {"accuracy": (_ratio(totals[3], totals[4]), _ratio(samples[:, 3], samples[:, 4]))}
-    if scheme != "none":
-        of_entities = {"f1": _f1, "precision": _precision, "recall": _recall}
-        figures = {name: (of(totals), of(samples)) for name, of in of_entities.items()} | figures
-    return {name: percentile_interval(float(value), drawn) for name, (value, drawn) in figures.items()}
+    of_entities = {} if scheme == "none" else {"f1": _f1, "precision": _precision, "recall": _recall}
+    figures = {**of_entities, "accuracy": _accuracy}
+    return {name: percentile_interval(float(figure(totals)), figure(samples)) for name, figure in figures.items()}
 
 
 def entity_f1(gold: Sequence[Tags], predicted: Sequence[Tags], scheme: SchemeName) -> float:
@@ -59,8 +57,7 @@ def entity_f1(gold: Sequence[Tags], predicted: Sequence[Tags], scheme: SchemeNam
 
 def token_accuracy(gold: Sequence[Tags], predicted: Sequence[Tags]) -> float:
     """The share of tokens with the right tag."""
-    totals = _counts(gold, predicted, "none").sum(axis=0)
-    return float(_ratio(totals[3], totals[4]))
+    return float(_accuracy(_counts(gold, predicted, "none").sum(axis=0)))
 
 
 def per_type(gold: Sequence[Tags], predicted: Sequence[Tags], scheme: SchemeName) -> dict[str, TypeScores]:
@@ -83,6 +80,34 @@ def per_type(gold: Sequence[Tags], predicted: Sequence[Tags], scheme: SchemeName
             support=wanted[kind],
         )
     return found
+
+
+def difference_by_chance(
+    gold: Sequence[Tags],
+    predicted: Sequence[Tags],
+    others: Sequence[Tags],
+    scheme: SchemeName,
+    *,
+    seed: int = 0,
+    rounds: int = 4999,
+) -> float:
+    """The p-value of a difference in F1, or of plain tags in accuracy, between two models.
+
+    Each round swaps their answers to every sentence with probability 1/2 (`wenmo.tasks.metrics` has the sources); the
+    observed difference counts as one round, so p is never 0.
+    """
+    figure = _accuracy if scheme == "none" else _f1
+    a, b = (_counts(gold, each, scheme) for each in (predicted, others))
+    changes = (b - a)[(b != a).any(axis=1)]
+    totals_a, totals_b = a.sum(axis=0), b.sum(axis=0)
+    observed = abs(float(figure(totals_a) - figure(totals_b)))
+    rng = np.random.default_rng(seed)
+    as_large = 1
+    for _ in range(rounds):
+        swapped = (rng.random(len(changes)) < 0.5) @ changes
+        difference = abs(float(figure(totals_a + swapped) - figure(totals_b - swapped)))
+        as_large += difference >= observed - 1e-12
+    return as_large / (rounds + 1)
 
 
 def _counts(gold: Sequence[Tags], predicted: Sequence[Tags], scheme: SchemeName) -> NDArray[np.int64]:
@@ -128,3 +153,7 @@ def _recall(counts: NDArray[Any]) -> NDArray[np.float64]:
 
 def _f1(counts: NDArray[Any]) -> NDArray[np.float64]:
     return _ratio(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
+
+
+def _accuracy(counts: NDArray[Any]) -> NDArray[np.float64]:
+    return _ratio(counts[..., 3], counts[..., 4])

@@ -83,25 +83,15 @@ class Tokenizer:
         return cls(empty._frequent(map(empty._parts, strings(texts))), config)
 
     @classmethod
-    def train_on_words(
-        cls, sentences: Iterable[Sequence[str]], config: TokenizerConfig, more: Iterable[str] = ()
-    ) -> Self:
-        """Build the vocabulary of sentences that are given as words, for `encode_words`.
-
-        Args:
-            sentences: their words, which no segmenter cuts.
-            config: names the segmenter that will cut raw texts.
-            more: words that the vocabulary also holds, behind the others; those that no text could give are left out.
+    def train_on_words(cls, sentences: Iterable[Sequence[str]], config: TokenizerConfig) -> Self:
+        """Build the vocabulary of sentences that are given as words; the segmenter will only cut raw texts.
 
         Raises:
             InputError: the settings ask for n-grams, or leave the segmenter to be chosen.
         """
         empty = cls(config.special_tokens, config)
         empty._refuse_ngrams()
-        vocabulary = empty._frequent((empty._own_words(words), "") for words in sentences)
-        more = [word for word in more if " " not in word and empty._own_words([word]) == [word]]
-        vocabulary = list(dict.fromkeys([*vocabulary, *more]))
-        return cls(vocabulary[: config.vocab_size or None], config)
+        return cls(empty._frequent((empty._own_words(words), "") for words in sentences), config)
 
     @classmethod
     def from_vocabulary(cls, vocabulary: list[str], config: TokenizerConfig) -> Self:
@@ -157,6 +147,16 @@ class Tokenizer:
                 kinds.append(self._character_runs.find(codes, ends, self.config.character_ngrams))
             encoded += kinds[0] if len(kinds) == 1 else map(np.concatenate, zip(*kinds, strict=True))
         return encoded
+
+    def with_words(self, more: Iterable[str]) -> Self:
+        """The same tokenizer with more words behind its own; words that no text could give are left out."""
+        reachable = (word for word in more if word and " " not in word and self._own_words([word]) == [word])
+        vocabulary = list(dict.fromkeys([*self.vocabulary, *reachable]))
+        return type(self)(vocabulary[: self.config.vocab_size or None], self.config)
+
+    def locate_words(self, texts: Iterable[str]) -> list[tuple[list[str], list[Span]]]:
+        """The words of raw texts as they stand in the vocabulary, and where in the texts they stand."""
+        return [self._located_words(text) for text in _strings(texts)]
 
     def encode_words(self, sentences: Iterable[Sequence[str]]) -> list[Ids]:
         """One id for each given word, whatever a segmenter would make of it.

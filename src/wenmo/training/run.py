@@ -210,12 +210,12 @@ def _run(
     recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
     task.prepare(stores["train"])
     _hold_to(recipe, corpus, out, start, resume, world)
+    steps = 0
     if recipe.model.fitting == "convex":
         assert isinstance(task, Classification), "a linear model was refused for other tasks before"
         fit_linear(task, stores["train"], stores.get("dev"))
         recipe = recipe.model_copy(update={"model": task.extractor_config})
-        steps = 0
-    else:
+    elif recipe.model.fitting == "gradient":
         watching = list(observers) if world.is_main else []
         if world.is_main and recipe.training.tensorboard:
             watching.append(TensorBoard(out))

@@ -1,0 +1,53 @@
+"""What rows of a CoNLL file say of their tags and words: which there are, where they stand, how they were cut."""
+
+from collections.abc import Sequence
+
+from wenmo.data.rows import Row
+from wenmo.errors import InputError
+from wenmo.tasks.tag_schemes import OUTSIDE, SchemeName, split_tag, tags_of_types
+from wenmo.text.segmentation import Span, load_segmenter, locate_words
+
+_SEGMENTERS = ("words", "treebank", "characters", "graphemes")
+"""Those that `choose_word_segmenter` tries, of equal ones the first."""
+_SENTENCES_TO_CHOOSE_BY = 1000
+
+
+def words_of(row: Row) -> tuple[str, ...]:
+    """The words of a row.
+
+    Raises:
+        InputError: it has none.
+    """
+    if row.words is None:
+        raise InputError(
+            f"{row.source}: no words; a tagger learns from a .conll file, a token on each line"
+        )
+    return row.words
+
+
+def place_of(row: Row, token: int) -> str:
+    """Where a token of a row stands, as ``file:line``."""
+    file, _, line = row.source.rpartition(":")
+    return f"{file}:{int(line) + token}" if line.isdecimal() else row.source
+
+
+def labels_of(sentences: Sequence[Sequence[str]], scheme: SchemeName) -> tuple[str, ...]:
+    """The tags that sentences use, sorted; where they write entities, all that the scheme has for their types."""
+    tags = {tag for sentence in sentences for tag in sentence}
+    if scheme == "none":
+        return tuple(sorted(tags))
+    return tuple(tags_of_types(sorted({split_tag(tag)[1] for tag in tags - {OUTSIDE}}), scheme))
+
+
+def choose_word_segmenter(rows: Sequence[Row]) -> str:
+    """The segmenter that cuts the text of sentences most like they are cut."""
+    sample = rows[:: max(1, len(rows) // _SENTENCES_TO_CHOOSE_BY)]
+    wanted: list[set[Span]] = [set(locate_words(row.text, words_of(row))) for row in sample]
+    best, most = "", -1.0
+    for name in _SEGMENTERS:
+        found = [set(load_segmenter(name).spans(row.text)) for row in sample]
+        same = sum(len(a & b) for a, b in zip(wanted, found, strict=True))
+        share = 2 * same / max(1, sum(map(len, wanted)) + sum(map(len, found)))
+        if share > most:
+            best, most = name, share
+    return best
