@@ -19,9 +19,7 @@ def words_of(row: Row) -> tuple[str, ...]:
         InputError: it has none.
     """
     if row.words is None:
-        raise InputError(
-            f"{row.source}: no words; a tagger learns from a .conll file, a token on each line"
-        )
+        raise InputError(f"{row.source}: no words; a tagger learns from a .conll file, a token on each line")
     return row.words
 
 

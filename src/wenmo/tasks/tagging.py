@@ -127,6 +127,11 @@ class TaggingConfig(TaskConfig):
     def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> Tokenizer:
         """An id for each word of the data; raw texts will be cut as the data has its words."""
         sentences = [words_of(row) for row in rows]
+        if config.has_subwords:
+            raise InputError(
+                f"data.tokenizer={config.segmenter}: a tagger has an answer for each word, and these are parts of "
+                "words; leave it out"
+            )
         if config.segmenter == "auto":
             config = replace(config, segmenter=choose_word_segmenter(rows))
         return Tokenizer.train_on_words(sentences, config)

@@ -158,8 +158,9 @@ _ABBREVIATION = r"(?:[A-Za-z]\.){2,}+[A-Za-z]?(?![A-Za-z0-9])"
 _NOT = rf"[Nn]{_APOSTROPHE}[Tt](?!{_LETTER})"
 _CLITIC = rf"{_APOSTROPHE}(?:[SsMmDd]|[Ll][Ll]|[RrVv][Ee])(?!{_LETTER})"
 _CLITICS = "'(?:s|ve|re|d|ll)"
-_TITLES = (
-    "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Gen|Gov|Sen|Rep|Lt|Col|Capt|Co|Corp|Inc|Ltd|Bros|No|vs|etc|Jan|Feb|Aug|Sept|Oct|Nov|Dec"
+_SHORTENED = (
+    "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Gen|Gov|Sen|Rep|Lt|Col|Capt|Co|Corp|Inc|Ltd|Bros|No|vs|etc|"
+    "Jan|Feb|Aug|Sept|Oct|Nov|Dec|Calif|Conn|Mass|Pa|Va"
 )
 _KIM = re.compile(rf"[,!()?]|[A-Za-z0-9'`](?:[A-Za-mo-z0-9`]++|n(?!'t)|(?!{_CLITICS})')*+")
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
@@ -203,7 +204,7 @@ def _treebank_pattern() -> re.Pattern[str]:
         rf"""
         [{_HAN}{_OTHER_UNSPACED}][{near}]*+
         | {_WEB_ADDRESS} | {_ABBREVIATION} | {_EMOJI}
-        | (?:{_TITLES})\. | [A-Z]\.(?=\s) | -[LR][RCS]B- | \.{{2,}}+ | -{{2,}}+ | `` | ''
+        | (?:{_SHORTENED})\. | [A-Z]\.(?=\s) | -[LR][RCS]B- | \.{{2,}}+ | -{{2,}}+ | `` | ''
         | {_NOT} | {_CLITIC} | [A-Za-z]+(?={_NOT})
         | {letters}(?:(?:{joint}){letters})*+
         | [^{_DROPPED}][{near}]*+

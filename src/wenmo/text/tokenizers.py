@@ -156,7 +156,7 @@ class Tokenizer:
 
     def locate_words(self, texts: Iterable[str]) -> list[tuple[list[str], list[Span]]]:
         """The words of raw texts as they stand in the vocabulary, and where in the texts they stand."""
-        return [self._located_words(text) for text in _strings(texts)]
+        return [self._located_words(text) for text in strings(texts)]
 
     def encode_words(self, sentences: Iterable[Sequence[str]]) -> list[Ids]:
         """One id for each given word, whatever a segmenter would make of it.
