@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from wenmo.models.crf import Allowed, LinearChainCrf, log_partition, viterbi
+from wenmo.models.packing import Packing
 
 NUM_TAGS = 4
 LENGTHS = (5, 3, 1, 4)
@@ -166,9 +167,9 @@ def test_with_even_scores_every_tag_is_as_likely() -> None:
 
 
 def test_decoding_of_equal_scores_gives_one_of_the_best() -> None:
-    mask = torch.ones(1, 3, dtype=torch.bool)
     zeros = torch.zeros(2)
-    assert viterbi(torch.zeros(1, 3, 2), mask, torch.zeros(2, 2), zeros, zeros).shape == (1, 3)
+    packing = Packing.of(torch.ones(1, 3))
+    assert viterbi(torch.zeros(3, 2), packing, torch.zeros(2, 2), zeros, zeros).shape == (3,)
 
 
 def test_sizes_that_cannot_work_are_refused() -> None:

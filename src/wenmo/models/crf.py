@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from wenmo.models.packing import Packing
+
 FORBIDDEN = -1e4
 """Added to the score of what constraints forbid: exp of it is 0 in every precision, and no sum of it is infinite."""
 
@@ -114,7 +116,9 @@ class LinearChainCrf(nn.Module):
     @torch.no_grad()
     def decode(self, emissions: Tensor, attention_mask: Tensor) -> Tensor:
         """The likeliest sequence of each sentence (Viterbi 1967), ``(batch, length)``; 0 on the padding."""
-        return viterbi(*_cleared(emissions, attention_mask), *self.scores())
+        packing = Packing.of(attention_mask)
+        tags = viterbi(packing.pack(emissions), packing, *self.scores())
+        return packing.unpack(tags.unsqueeze(1)).squeeze(2)
 
 
 def score(emissions: Tensor, tags: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
@@ -198,24 +202,29 @@ def _marginals(
     return Marginals(tags, torch.einsum("blij,bl->ij", pairs.exp(), counts[:, 1:]))
 
 
-def viterbi(emissions: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """The sequence of the highest score of each sentence, ``(batch, length)``, 0 on the padding; of equal ones any.
+def viterbi(emissions: Tensor, packing: Packing, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """The sequence of the highest score of each sentence; of equal ones any.
 
     Args:
-        emissions: ``(batch, length, num_tags)``.
-        mask: ``(batch, length)``, boolean, the padding on the right.
+        emissions: ``(tokens, num_tags)``, without padding.
+        packing: where each token stands; a sentence that has ended leaves the steps that follow.
         transitions: ``(num_tags, num_tags)``; ``start`` and ``end`` ``(num_tags,)``.
+
+    Returns:
+        ``(tokens,)``.
     """
-    length = emissions.size(1)
-    best = start + emissions[:, 0]
+    into = transitions.t().contiguous()  # (to, from): the maximum is over neighbours in memory
+    best = (start + emissions[: packing.shape[0]]).contiguous()
     came_from = []
-    stay = torch.arange(emissions.size(2), device=emissions.device)
-    for t in range(1, length):
-        highest, before = (best.unsqueeze(2) + transitions).max(dim=1)
-        inside = mask[:, t, None]
-        best = torch.where(inside, highest + emissions[:, t], best)
-        came_from.append(torch.where(inside, before, stay))
-    tags = [(best + end).argmax(dim=1, keepdim=True)]
-    for before in reversed(came_from):
-        tags.append(before.gather(1, tags[-1]))
-    return torch.cat(tags[::-1], dim=1).masked_fill(~mask, 0)
+    for first, size in packing.steps[1:]:
+        highest, before = (best[:size].unsqueeze(1) + into).max(dim=2)
+        torch.add(highest, emissions[first : first + size], out=best[:size])
+        came_from.append(before)
+    tags = emissions.new_empty(len(emissions), dtype=torch.long)
+    current = (best + end).argmax(dim=1)
+    for t in range(len(packing.steps) - 1, -1, -1):
+        first, size = packing.steps[t]
+        tags[first : first + size] = current[:size]
+        if t:
+            current[:size] = came_from[t - 1].gather(1, current[:size].unsqueeze(1)).squeeze(1)
+    return tags

@@ -147,18 +147,29 @@ class TaggingConfig(TaskConfig):
                 f"data.long_texts={reading.how}: a tagger has an answer for every token, so nothing is cut off; "
                 "leave it out"
             )
-        known = {label: i for i, label in enumerate(self.labels)}
-        tags = [[known[tag] for tag in self._trained_tags(row, known)] for row in self._correct(rows)]
-        return self.word_columns([words_of(row) for row in rows], tokenizer) | {LABELS: tags}
+        sentences = [words_of(row) for row in rows]
+        tags = self.tag_columns(rows, repair=self.repair)
+        return {FIRST: tokenizer.encode_words(sentences), **self.character_columns(sentences), LABELS: tags}
 
-    def word_columns(self, sentences: Sequence[Sequence[str]], tokenizer: Tokenizer) -> dict[str, Sequence[Any]]:
-        """The same without tags."""
-        columns: dict[str, Sequence[Any]] = {FIRST: tokenizer.encode_words(sentences)}
-        if self.characters:
-            characters = Characters(self.characters)
-            found = [characters.encode(words) for words in sentences]
-            columns |= {CHARACTERS: [ids for ids, _ in found], WORD_SIZES: [sizes for _, sizes in found]}
-        return columns
+    def tag_columns(self, rows: Sequence[Row], *, repair: bool) -> list[TagIds]:
+        """The ids of the tags of each row, as the model answers them.
+
+        Raises:
+            InputError: tags break their scheme and are not to be repaired, or are none of those seen in training.
+        """
+        known = {label: i for i, label in enumerate(self.labels)}
+        return [
+            np.array([known[tag] for tag in self._trained_tags(row, known)], np.int64)
+            for row in self._correct(rows, repair)
+        ]
+
+    def character_columns(self, sentences: Sequence[Sequence[str]]) -> dict[str, Sequence[Any]]:
+        """The characters of the words of each sentence, where the model looks at them."""
+        if not self.characters:
+            return {}
+        characters = Characters(self.characters)
+        found = [characters.encode(words) for words in sentences]
+        return {CHARACTERS: [ids for ids, _ in found], WORD_SIZES: [sizes for _, sizes in found]}
 
     @property
     def num_labels(self) -> int:
@@ -218,13 +229,13 @@ class TaggingConfig(TaskConfig):
             ),
         )
 
-    def _correct(self, rows: Sequence[Row]) -> list[Row]:
+    def _correct(self, rows: Sequence[Row], repair: bool) -> list[Row]:
         """The rows with tags that keep to their scheme."""
         scheme, _ = self.schemes
         broken = [(row, found[0]) for row in rows if (found := violations(row.tags or (), scheme))]
         if not broken:
             return list(rows)
-        if not self.repair:
+        if not repair:
             row, first = broken[0]
             raise InputError(
                 f"{place_of(row, first.place)}: {first.message}; {len(broken):,} of {len(rows):,} sentences break the "
@@ -348,7 +359,11 @@ class Tagging(Task):
 
     def measure(self, gold: Sequence[TagIds], answers: Sequence[TagIds]) -> dict[str, Interval]:
         """Every metric with its 95 % interval."""
-        return tagging_metrics(self.tags_of(gold), self.tags_of(answers), self.config.schemes[1])
+        return self.measure_tags(self.tags_of(gold), self.tags_of(answers))
+
+    def measure_tags(self, gold: Sequence[Sequence[str]], said: Sequence[Sequence[str]]) -> dict[str, Interval]:
+        """The same of tags in the scheme in which the model answers."""
+        return tagging_metrics(gold, said, self.config.schemes[1])
 
     def differs_by_chance(self, gold: Sequence[TagIds], said: Sequence[TagIds], others: Sequence[TagIds]) -> float:
         """The p-value of a paired test of the metric between what two models said to the same sentences."""
