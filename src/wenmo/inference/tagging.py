@@ -65,7 +65,7 @@ class Tagger:
     def __init__(
         self, folder: ModelFolder, *, device: str = "", precision: str = "float32", runtime: str = "auto"
     ) -> None:
-        assert isinstance(folder.task, Tagging)
+        assert isinstance(folder.task, Tagging) and isinstance(folder.tokenizer, Tokenizer)
         self.folder = folder
         self.task: Tagging = folder.task.eval()
         self.tokenizer: Tokenizer = folder.tokenizer

@@ -34,7 +34,9 @@ from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, place_of, wor
 from wenmo.tasks.tagging_metrics import difference_by_chance, entity_f1, tagging_metrics, token_accuracy
 from wenmo.tasks.task import CardText, Columns, Example, Task, TaskConfig, in_markdown, take_over_weights
 from wenmo.tasks.words import Characters, character_tensor, known_characters
-from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
+from wenmo.text.loading import AnyTokenizer
+from wenmo.text.tokenizer_config import CODE_POINTS, TokenizerConfig
+from wenmo.text.tokenizers import Tokenizer
 
 TagIds = NDArray[np.int64]
 
@@ -127,16 +129,16 @@ class TaggingConfig(TaskConfig):
     def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> Tokenizer:
         """An id for each word of the data; raw texts will be cut as the data has its words."""
         sentences = [words_of(row) for row in rows]
-        if config.has_subwords:
+        if config.has_subwords or config.segmenter == CODE_POINTS:
             raise InputError(
-                f"data.tokenizer={config.segmenter}: a tagger has an answer for each word, and these are parts of "
-                "words; leave it out"
+                f"data.tokenizer={config.segmenter}: a tagger has an answer for each word, and this cuts words into "
+                "parts; leave it out"
             )
         if config.segmenter == "auto":
             config = replace(config, segmenter=choose_word_segmenter(rows))
         return Tokenizer.train_on_words(sentences, config)
 
-    def columns(self, rows: Sequence[Row], tokenizer: Tokenizer, reading: LongTexts) -> Columns:
+    def columns(self, rows: Sequence[Row], tokenizer: AnyTokenizer, reading: LongTexts) -> Columns:
         """Sentences as ids of words, of characters where the model looks at them, and of tags.
 
         Raises:
@@ -147,6 +149,7 @@ class TaggingConfig(TaskConfig):
                 f"data.long_texts={reading.how}: a tagger has an answer for every token, so nothing is cut off; "
                 "leave it out"
             )
+        assert isinstance(tokenizer, Tokenizer), "others were refused by make_tokenizer"
         sentences = [words_of(row) for row in rows]
         tags = self.tag_columns(rows, repair=self.repair)
         return {FIRST: tokenizer.encode_words(sentences), **self.character_columns(sentences), LABELS: tags}

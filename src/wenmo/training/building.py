@@ -16,6 +16,7 @@ from wenmo.models.registry import build_model, with_sizes
 from wenmo.models.windows import windows_of
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
+from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe, located
