@@ -133,6 +133,7 @@ def evaluate(
     text_b_column: options.TextBColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
+    repair: options.Repair = False,
     encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
@@ -154,12 +155,15 @@ def evaluate(
         text_b_column=text_b_column,
         label_column=label_column,
         label_separator=label_separator,
+        repair=repair,
         encoding=encoding,
         device=device,
         precision=precision or "float32",
         runtime=runtime,
     )
     if out is not None:
+        if result["task"] != "classify":
+            raise InputError("--out: only an evaluation of a classifier has a page; leave it out")
         write_evaluation_report(result, Path(out), model=model, data=data)
         print_message(f"report in {out}")
     if as_json:

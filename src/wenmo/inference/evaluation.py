@@ -1,5 +1,6 @@
 """How well a model answers labelled texts, and whether its probabilities and promises hold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def evaluate(
     text_b_column: str | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
+    repair: bool = False,
     encoding: str | None = None,
     device: str = "",
     precision: str = "float32",
@@ -72,6 +74,7 @@ def evaluate(
         text_b_column: the column of the second texts of pairs, if the reader does not find it.
         label_column: the column of the labels, if the reader does not find it.
         label_separator: what stands between several labels in one cell; left out: as in training.
+        repair: tags that break their scheme are written as it wants them; else they are refused.
         encoding: of a text file, if the reader does not find it.
         device: as in `wenmo.load`.
         precision: as in `wenmo.load`.
@@ -89,7 +92,10 @@ def evaluate(
     """
     predictor = loaded(model, device=device, precision=precision, runtime=runtime)
     if not isinstance(predictor, Predictor):
-        return _by_its_task(predictor, data, abstain, against, text_column=text_column, encoding=encoding)
+        more = {"label_column": label_column, "repair": repair or None}
+        return _by_its_task(predictor, data, abstain, against, more, text_column=text_column, encoding=encoding)
+    if repair:
+        raise InputError("--repair is for taggers; leave it out")
     promise = predictor.promise(abstain, confidence) if abstain is not None else None
     task = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None
@@ -130,12 +136,17 @@ def evaluate(
 
 
 def _by_its_task(
-    model: Model, data: str | Path, abstain: float | None, against: Any, **asked: str | None
+    model: Model, data: str | Path, abstain: float | None, against: Any, more: Mapping[str, Any], **asked: str | None
 ) -> dict[str, Any]:
-    """The same of a model that does not classify."""
+    """The same of a model that does not classify; of ``more``, which is for taggers, it gets what was given."""
     if abstain is not None or against is not None:
         raise InputError("--abstain and --against are for classifiers; leave them out")
-    return model.evaluate(data, **asked)
+    given = {name: value for name, value in more.items() if value is not None}
+    task = model.folder.task.config.task
+    if given and task != "tag":
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise InputError(f"{options}: there are no labels in the data of a model that can {task}; leave it out")
+    return model.evaluate(data, **asked, **given)
 
 
 def _answer(predictor: Predictor, rows: list[Row], counts: TextCounts) -> _Answered:

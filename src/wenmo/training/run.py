@@ -85,6 +85,7 @@ def train(
     label_column: str | None = None,
     label_separator: str | None = None,
     hierarchy_separator: str | None = None,
+    repair: bool = False,
     group_column: str | None = None,
     time_column: str | None = None,
     encoding: str | None = None,
@@ -111,6 +112,7 @@ def train(
         values: nested settings, like a recipe.
         task: what is to be learnt, such as ``classify``; left out: read off the data.
         hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
+        repair: tags that break their scheme are written as it wants them; else they are refused.
         loss: ``cross_entropy`` or ``focal``.
         label_smoothing: the share of a label that is spread over all labels.
         class_weights: ``balanced``: every label counts the same, however rare it is.
@@ -143,6 +145,7 @@ def train(
             "label_smoothing": label_smoothing,
             "class_weights": class_weights,
             "hierarchy_separator": hierarchy_separator,
+            "repair": repair or None,
         },
         "training": {"seed": seed, "precision": precision, "sampling": sampling},
     }
