@@ -137,8 +137,8 @@ class Tagger:
     def _tags(self, rows: Sequence[NDArray[np.int32]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
         """The model itself reads what is longer than the engine takes at once."""
         most = self.task.piece_size or max(map(len, rows), default=0)
-        by_engine = [i for i, row in enumerate(rows) if self._engine and len(row) <= most]
-        by_model = [i for i, row in enumerate(rows) if not self._engine or len(row) > most]
+        by_engine = [i for i, row in enumerate(rows) if self._engine and 0 < len(row) <= most]
+        by_model = [i for i, row in enumerate(rows) if len(row) > (most if self._engine else 0)]
         answers: list[TagIds] = [np.empty(0, np.int64)] * len(rows)
         for chosen, answer in ((by_engine, self._by_engine), (by_model, self._by_model)):
             if chosen:

@@ -47,7 +47,7 @@ class PackedTagger:
 
     @torch.inference_mode()
     def answer(self, rows: Sequence[Ids], sentences: Sequence[Words]) -> list[TagIds]:
-        """The ids of the tags of each sentence, in their order; there is at least one.
+        """The ids of the tags of each sentence, in their order; there is at least one, and none is empty.
 
         Args:
             rows: the ids of its words.
