@@ -354,7 +354,7 @@ def _empty_row(name: str, recipe: Recipe, folder: str, epochs: float) -> dict[st
         "pareto": False,
         "too_large": False,
         "failed": None,
-        "is_linear": recipe.model.fitting != "gradient",
+        "is_linear": recipe.model.fitting == "convex",
     }
 
 
