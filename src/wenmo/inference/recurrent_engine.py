@@ -128,8 +128,8 @@ class PackedRecurrent:
         packing = Packing.of(batch.attention_mask)
         ids = packing.pack(batch.input_ids)
         table, words = products_of(ids.numpy())
-        products = table.index_select(0, words).chunk(len(self._layers[0]), dim=1)
-        x = self._states(self._layers[0], products, packing)
+        products = table.chunk(len(self._layers[0]), dim=1)
+        x = self._states(self._layers[0], products, packing, words)
         if self._adds_input(0):
             x = x + (self._model.embeddings(ids) if vectors is None else vectors[ids]).to(x.dtype)
         for i, cells in enumerate(self._layers[1:], start=1):
@@ -137,10 +137,12 @@ class PackedRecurrent:
             x = x + y if self._adds_input(i) else y
         return packing, x
 
-    def _states(self, cells: list["_PreparedCell"], products: Sequence[Tensor], packing: Packing) -> Tensor:
-        """Of all directions of a layer, ``(tokens, hidden_size)``."""
+    def _states(
+        self, cells: list["_PreparedCell"], products: Sequence[Tensor], packing: Packing, words: Tensor | None = None
+    ) -> Tensor:
+        """Of all directions of a layer, ``(tokens, hidden_size)``; ``words`` as in `_PreparedCell.run`."""
         found = [
-            cell.run(each, Course(packing, reverse=i == 1))
+            cell.run(each, Course(packing, reverse=i == 1), words)
             for i, (cell, each) in enumerate(zip(cells, products, strict=True))
         ]
         return torch.cat(found, dim=1) if len(found) > 1 else found[0]
@@ -172,9 +174,12 @@ class _PreparedCell:
             None if recurrent_bias is None else recurrent_bias.to(dtype),
         )
 
-    def run(self, products: Tensor, course: Course) -> Tensor:
-        """``(tokens, num_units)``: h behind every token."""
+    def run(self, products: Tensor, course: Course, words: Tensor | None = None) -> Tensor:
+        """``(tokens, num_units)``: h behind every token.
+
+        With ``words`` the products are a table, and these are the rows that the tokens want.
+        """
         num_texts = course.packing.shape[0]
         zeros = [products.new_zeros(num_texts, self._num_units) for _ in range(self._num_states)]
-        states, _ = scan_without_gradients(self._kernel, products, self._recur, zeros, course)
+        states, _ = scan_without_gradients(self._kernel, products, self._recur, zeros, course, words)
         return states

@@ -94,11 +94,10 @@ class Tagger:
         """As `predict`, for any number of texts: some thousands of them are in memory at a time."""
         for window in windows([texts] if isinstance(texts, str) else texts, "none"):
             raw = [str(text) for text in window]
-            located = self.tokenizer.locate_words(raw)
-            sentences = [[text[a:b] for a, b in places] for text, (_, places) in zip(raw, located, strict=True)]
-            tags = self._tags(self.tokenizer.encode_words([words for words, _ in located]), sentences)
-            for text, (_, places), words, ids in zip(raw, located, sentences, tags, strict=True):
-                yield self._tagged(text, places, words, ids)
+            rows, located = self.tokenizer.locate_words(raw)
+            sentences = [[text[a:b] for a, b in places] for text, places in zip(raw, located, strict=True)]
+            for answer in zip(raw, located, sentences, self._tags(rows, sentences), strict=True):
+                yield self._tagged(*answer)
 
     def predict_words(self, sentences: Iterable[Sequence[str]]) -> list[TaggedText]:
         """The same for sentences that are words already, which no segmenter cuts.

@@ -176,14 +176,14 @@ def spans_of(tags: Sequence[str], scheme: SchemeName) -> list[Span]:
     if scheme == "none":
         return [Span(i, i + 1, tag) for i, tag in enumerate(tags)]
     rules = SCHEMES[scheme]
-    read = [(rules.role((part := split_tag(tag))[0]), part[1]) for tag in (*tags, OUTSIDE)]
+    read = [_read(scheme, tag) for tag in (*tags, OUTSIDE)]
     found = []
     place = 0
-    before: _Read = ("outside", "")
+    before = read[-1]
     while place < len(tags):
         role, kind = read[place]
         end = place + 1
-        if _starts(rules, before, (role, kind)):
+        if role != "outside" and _starts(rules, before, (role, kind)):
             while _goes_on(read[end - 1], read[end]):
                 end += 1
             if _ends(rules, read[end - 1], read[end]):
@@ -257,6 +257,12 @@ def constraints_of(tags: Sequence[str], scheme: SchemeName) -> Constraints:
         np.array([may_follow(scheme, None, tag) for tag in tags]),
         np.array([may_follow(scheme, tag, None) for tag in tags]),
     )
+
+
+@cache
+def _read(scheme: SchemeName, tag: str) -> _Read:
+    letter, kind = split_tag(tag)
+    return SCHEMES[scheme].role(letter), kind
 
 
 def _starts(rules: Scheme, before: _Read, tag: _Read) -> bool:

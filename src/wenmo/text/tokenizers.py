@@ -154,9 +154,15 @@ class Tokenizer:
         vocabulary = list(dict.fromkeys([*self.vocabulary, *reachable]))
         return type(self)(vocabulary[: self.config.vocab_size or None], self.config)
 
-    def locate_words(self, texts: Iterable[str]) -> list[tuple[list[str], list[Span]]]:
-        """The words of raw texts as they stand in the vocabulary, and where in the texts they stand."""
-        return [self._located_words(text) for text in strings(texts)]
+    def locate_words(self, texts: Iterable[str]) -> tuple[list[Ids], list[list[Span]]]:
+        """Of each raw text the ids of its words, and the characters ``[start, end)`` behind each of them.
+
+        Raises:
+            InputError: the tokens are n-grams.
+        """
+        self._refuse_ngrams()
+        located = [self._located_words(text) for text in strings(texts)]
+        return self._word_ids(words for words, _ in located), [spans for _, spans in located]
 
     def encode_words(self, sentences: Iterable[Sequence[str]]) -> list[Ids]:
         """One id for each given word, whatever a segmenter would make of it.
@@ -322,8 +328,12 @@ class Tokenizer:
             return [], []
         cased, origins = self._before_words.align(text)
         spans = self._segmenter.spans(cased)
-        words = self._in_token_case([token_text(cased, start, end) for start, end in spans], cased)
-        return words, [raw_span(origins, start, end) for start, end in spans]
+        # Few tokens hold white space, so all are looked at together.
+        words = "\n".join([cased[start:end] for start, end in spans]).split()
+        if len(words) != len(spans):
+            words = [token_text(cased, start, end) for start, end in spans]
+        words = self._in_token_case(words, cased)
+        return words, spans if origins is None else [raw_span(origins, start, end) for start, end in spans]
 
     def _located_characters(self, text: str) -> tuple[str, list[Span]]:
         """As `_parts`, with the spans of the characters in the raw text."""
