@@ -179,14 +179,6 @@ _PRESETS = (
         training=_GPT_TRAINING,
     ),
     Preset(
-        name="majority",
-        module="wenmo.models.majority",
-        config_class="MajorityConfig",
-        model_class="Majority",
-        paper="the most frequent tag of each word",
-        use="the baseline of taggers: each of them is shown beside it",
-    ),
-    Preset(
         name="tfidf",
         module="wenmo.models.linear",
         config_class="LinearConfig",
@@ -207,6 +199,14 @@ _PRESETS = (
         values={"solver": "naive-bayes-svm", "counts": "binary", "use_idf": False, "normalize": False},
         tokenizer=_NGRAMS,
         data=_WHOLE_TEXTS,
+    ),
+    Preset(
+        name="majority",
+        module="wenmo.models.majority",
+        config_class="MajorityConfig",
+        model_class="Majority",
+        paper="the most frequent tag of each word",
+        use="the baseline of taggers: each of them is shown beside it",
     ),
 )
 

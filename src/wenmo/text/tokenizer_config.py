@@ -34,9 +34,9 @@ class TokenizerConfig:
     """How texts become tokens, and which tokens are kept."""
 
     segmenter: str = "auto"
-    """words, characters, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram: subwords; code-points:
-    every character by itself. Of the last three a text can be put together again. auto: characters if over half of the
-    letters are Han, else words."""
+    """words, characters, treebank, graphemes, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram:
+    subwords; code-points: every character by itself. Of the last three a text can be put together again. auto:
+    characters if over half of the letters are Han, else words; a tagger looks at its data."""
     lowercase: bool = True
     """Capitals to small letters."""
     fold_width: bool = True
