@@ -18,7 +18,8 @@ from wenmo.features import IGNORED_LABEL
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model, preset, presets, with_sizes
 from wenmo.tasks.tag_schemes import violations
-from wenmo.tasks.tagging import Tagging, TaggingConfig, sentence_batch
+from wenmo.tasks.tagging import Tagging, TaggingConfig
+from wenmo.tasks.words import sentence_batch
 from wenmo.text.tokenizers import TokenizerConfig
 
 WHOLE = LongTexts(512, "windows")

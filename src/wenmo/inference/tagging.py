@@ -21,6 +21,7 @@ from wenmo.inference.tagging_engine import PackedTagger, why_not_tagged_packed
 from wenmo.inference.texts import windows
 from wenmo.tasks.tag_schemes import SCHEMES, Span, spans_of
 from wenmo.tasks.tagging import Tagging, TagIds
+from wenmo.tasks.words import character_columns
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.distribution import choose_device
 
@@ -151,7 +152,7 @@ class Tagger:
         return self._engine.answer(rows, sentences)
 
     def _by_model(self, rows: Sequence[NDArray[np.int32]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
-        columns = {**self.task.config.character_columns(sentences), FIRST: rows}
+        columns = {**character_columns(sentences, self.task.config.characters), FIRST: rows}
         return self.task.answer_store(TokenStore.from_rows(**columns), self._device, self._precision)
 
     def _tagged(self, text: str, places: Sequence[Offsets], words: list[str], ids: TagIds) -> TaggedText:

@@ -22,8 +22,7 @@ from wenmo.data.readers import Asked, stream_rows
 from wenmo.errors import InputError
 from wenmo.inference.tagging import TaggedText, Tagger
 from wenmo.inference.writers import STANDARD_OUTPUT, refuse_to_overwrite, written_aside
-from wenmo.tasks.tag_sets import words_of
-from wenmo.tasks.tagging import tag_column
+from wenmo.tasks.tag_sets import tag_column, words_of
 from wenmo.tasks.tagging_metrics import per_type
 
 FORMATS = ("conll", "jsonl", "tsv")

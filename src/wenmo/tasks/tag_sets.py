@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from wenmo.data.readers import Asked
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
 from wenmo.tasks.tag_schemes import OUTSIDE, SchemeName, split_tag, tags_of_types
@@ -21,6 +22,21 @@ def words_of(row: Row) -> tuple[str, ...]:
     if row.words is None:
         raise InputError(f"{row.source}: no words; a tagger learns from a .conll file, a token on each line")
     return row.words
+
+
+def tag_column(asked: Asked) -> int:
+    """Which column of a CoNLL file holds the tags, from 1; 0: the last.
+
+    Raises:
+        InputError: it is no number, or something else was asked for.
+    """
+    for name, value in asked.items():
+        if value is not None and name not in ("label_column", "encoding"):
+            raise InputError(f"--{name.replace('_', '-')} {value}: a CoNLL file has a token and its tag; leave it out")
+    column = asked.get("label_column")
+    if column is not None and not column.isdecimal():
+        raise InputError(f"--label-column {column}: the columns of a CoNLL file have no names; give its number, from 2")
+    return int(column or 0)
 
 
 def place_of(row: Row, token: int) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wenmo.data.batching import FIRST, store_batch
+from wenmo.data.batching import FIRST
 from wenmo.data.conll import read_conll
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.readers import Asked
@@ -30,18 +30,18 @@ from wenmo.models.windows import Windows
 from wenmo.tasks.answering import autocast, batches_of_store
 from wenmo.tasks.metrics import Interval
 from wenmo.tasks.tag_schemes import SchemeName, constraints_of, convert, infer_scheme, repaired, violations
-from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, place_of, words_of
+from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, place_of, tag_column, words_of
 from wenmo.tasks.tagging_metrics import difference_by_chance, entity_f1, tagging_metrics, token_accuracy
 from wenmo.tasks.task import CardText, Columns, Example, Task, TaskConfig, in_markdown, take_over_weights
-from wenmo.tasks.words import Characters, character_tensor, known_characters
+from wenmo.tasks.words import character_columns, known_characters, sentence_batch
 from wenmo.text.loading import AnyTokenizer
 from wenmo.text.tokenizer_config import CODE_POINTS, TokenizerConfig
 from wenmo.text.tokenizers import Tokenizer
 
 TagIds = NDArray[np.int64]
 
-CHARACTERS, WORD_SIZES, LABELS = "character_ids", "word_sizes", "labels"
-"""Columns of a store: the characters of all words of a sentence, how many each word has, and its tags."""
+LABELS = "labels"
+"""Column of a store: the tags of a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ class TaggingConfig(TaskConfig):
         assert isinstance(tokenizer, Tokenizer), "others were refused by make_tokenizer"
         sentences = [words_of(row) for row in rows]
         tags = self.tag_columns(rows, repair=self.repair)
-        return {FIRST: tokenizer.encode_words(sentences), **self.character_columns(sentences), LABELS: tags}
+        return {FIRST: tokenizer.encode_words(sentences), **character_columns(sentences, self.characters), LABELS: tags}
 
     def tag_columns(self, rows: Sequence[Row], *, repair: bool) -> list[TagIds]:
         """The ids of the tags of each row, as the model answers them.
@@ -165,14 +165,6 @@ class TaggingConfig(TaskConfig):
             np.array([known[tag] for tag in self._trained_tags(row, known)], np.int64)
             for row in self._correct(rows, repair)
         ]
-
-    def character_columns(self, sentences: Sequence[Sequence[str]]) -> dict[str, Sequence[Any]]:
-        """The characters of the words of each sentence, where the model looks at them."""
-        if not self.characters:
-            return {}
-        characters = Characters(self.characters)
-        found = [characters.encode(words) for words in sentences]
-        return {CHARACTERS: [ids for ids, _ in found], WORD_SIZES: [sizes for _, sizes in found]}
 
     @property
     def num_labels(self) -> int:
@@ -383,32 +375,6 @@ class Tagging(Task):
         self.classifier.bias[places] = before.classifier.bias
         if self.crf is not None and before.crf is not None:
             self.crf.take_over(before.crf, places)
-
-
-def sentence_batch(store: TokenStore, rows: NDArray[Any]) -> TokenBatch:
-    """Some sentences of a store as tensors, with the characters of their words where the store has them."""
-    batch = store_batch(store, rows)
-    if CHARACTERS not in store.columns:
-        return batch
-    characters = character_tensor(
-        store[CHARACTERS].take(rows), store[WORD_SIZES].take(rows), batch.attention_mask.size(1)
-    )
-    return replace(batch, character_ids=characters)
-
-
-def tag_column(asked: Asked) -> int:
-    """Which column of a CoNLL file holds the tags, from 1; 0: the last.
-
-    Raises:
-        InputError: it is no number, or something else was asked for.
-    """
-    for name, value in asked.items():
-        if value is not None and name not in ("label_column", "encoding"):
-            raise InputError(f"--{name.replace('_', '-')} {value}: a CoNLL file has a token and its tag; leave it out")
-    column = asked.get("label_column")
-    if column is not None and not column.isdecimal():
-        raise InputError(f"--label-column {column}: the columns of a CoNLL file have no names; give its number, from 2")
-    return int(column or 0)
 
 
 def _allowed(config: TaggingConfig) -> Allowed | None:

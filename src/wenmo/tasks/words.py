@@ -1,18 +1,26 @@
 """Sentences as words on their way to tensors: an id for each word, and the ids of its characters."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wenmo.data.batching import store_batch
+from wenmo.data.store import TokenStore
+from wenmo.features import TokenBatch
 from wenmo.models.embeddings import UNKNOWN_ID
 
 Ids = NDArray[np.int32]
 
 MOST_CHARACTERS = 50
 """Of a word; the rest of a longer one is not looked at."""
+
+CHARACTERS, WORD_SIZES = "character_ids", "word_sizes"
+"""Columns of a store: the characters of all words of a sentence one after the other, and how many each word has."""
 
 RARE_CHARACTER = 1
 """A character that occurs so often in the training words, or less, is an unknown one."""
@@ -47,6 +55,15 @@ def known_characters(sentences: Sequence[Sequence[str]]) -> str:
     return "".join(chr(code) for count, code in kept if -count > RARE_CHARACTER)
 
 
+def character_columns(sentences: Sequence[Sequence[str]], known: str) -> dict[str, Sequence[Any]]:
+    """The characters of the words of each sentence as columns of a store; none where no character is known."""
+    if not known:
+        return {}
+    characters = Characters(known)
+    found = [characters.encode(words) for words in sentences]
+    return {CHARACTERS: [ids for ids, _ in found], WORD_SIZES: [sizes for _, sizes in found]}
+
+
 def character_tensor(ids: Sequence[Ids], sizes: Sequence[Ids], length: int) -> Tensor:
     """What `Characters.encode` gave of some sentences, as ``(batch, length, num_characters)``, padded with 0."""
     sizes_in_place = np.zeros((len(ids), length), np.int64)
@@ -56,6 +73,17 @@ def character_tensor(ids: Sequence[Ids], sizes: Sequence[Ids], length: int) -> T
     tensor = np.zeros(inside.shape, np.int64)
     tensor[inside] = np.concatenate(ids) if len(ids) else 0
     return torch.from_numpy(tensor)
+
+
+def sentence_batch(store: TokenStore, rows: NDArray[Any]) -> TokenBatch:
+    """Some sentences of a store as tensors, with the characters of their words where the store has them."""
+    batch = store_batch(store, rows)
+    if CHARACTERS not in store.columns:
+        return batch
+    characters = character_tensor(
+        store[CHARACTERS].take(rows), store[WORD_SIZES].take(rows), batch.attention_mask.size(1)
+    )
+    return replace(batch, character_ids=characters)
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
