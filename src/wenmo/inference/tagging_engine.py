@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wenmo.inference.recurrent_engine import PackedRecurrent, why_not_packed
-from wenmo.models.crf import viterbi
-from wenmo.models.packing import Packing
+from wenmo.models.crf import unpacked_tags
 from wenmo.models.recurrent import Recurrent
 from wenmo.tasks.tagging import Tagging, TagIds
 from wenmo.tasks.words import Characters, character_tensor
@@ -57,15 +56,10 @@ class PackedTagger:
         answers: list[TagIds] = [np.empty(0, np.int64)] * len(rows)
         for block, packing, states in self._engine.states(places, vectors):
             scores: Tensor = self._task.classifier(states)
-            tags = packing.unpack(self._decode(scores.float(), packing).unsqueeze(1)).squeeze(2).numpy()
+            tags = unpacked_tags(self._task.decode(scores.float(), packing), packing).numpy()
             for row, found in zip(block.tolist(), tags, strict=True):
                 answers[row] = found[: len(rows[row])].copy()
         return answers
-
-    def _decode(self, scores: Tensor, packing: Packing) -> Tensor:
-        """``(tokens, num_labels)`` to ``(tokens,)``."""
-        crf = self._task.crf
-        return scores.argmax(dim=1) if crf is None else viterbi(scores, packing, *crf.scores())
 
     def _distinct(self, rows: Sequence[Ids], sentences: Sequence[Words]) -> tuple[list[Ids], Tensor]:
         """Which of the distinct words stand where, and their vectors ``(num_words, input_size)``."""

@@ -38,6 +38,11 @@ class Allowed(NamedTuple):
     """``(num_tags,)``: as the last one."""
 
 
+def penalties(allowed: Allowed) -> list[Tensor]:
+    """What is added to the scores of transitions, beginnings and ends."""
+    return [FORBIDDEN * (~each).float() for each in allowed]
+
+
 class Marginals(NamedTuple):
     """What a field expects."""
 
@@ -65,8 +70,7 @@ class LinearChainCrf(nn.Module):
         self.end = nn.Parameter(torch.empty(num_tags))
         if allowed is not None and allowed.transitions.shape != (num_tags, num_tags):
             raise ValueError(f"allowed is for {len(allowed.start)} tags, and there are {num_tags}")
-        for name in Allowed._fields:
-            penalty = None if allowed is None else FORBIDDEN * (~getattr(allowed, name)).float()
+        for name, penalty in zip(Allowed._fields, penalties(allowed) if allowed else [None] * 3, strict=True):
             self.register_buffer(f"_{name}_penalty", penalty, persistent=False)
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -118,7 +122,7 @@ class LinearChainCrf(nn.Module):
         """The likeliest sequence of each sentence (Viterbi 1967), ``(batch, length)``; 0 on the padding."""
         packing = Packing.of(attention_mask)
         tags = viterbi(packing.pack(emissions), packing, *self.scores())
-        return packing.unpack(tags.unsqueeze(1)).squeeze(2)
+        return unpacked_tags(tags, packing)
 
 
 def score(emissions: Tensor, tags: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
@@ -200,6 +204,11 @@ def _marginals(
     behind = (emissions[:, 1:] + betas[:, 1:] - log_z[:, 1:]).masked_fill(~mask[:, 1:, None], -torch.inf)
     pairs = alphas[:, :-1].unsqueeze(3) + transitions + behind.unsqueeze(2)  # (batch, length - 1, from, to)
     return Marginals(tags, torch.einsum("blij,bl->ij", pairs.exp(), counts[:, 1:]))
+
+
+def unpacked_tags(tags: Tensor, packing: Packing) -> Tensor:
+    """``(tokens,)`` to ``(batch, length)``, 0 on the padding."""
+    return packing.unpack(tags.unsqueeze(1)).squeeze(2)
 
 
 def viterbi(emissions: Tensor, packing: Packing, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Where the tags write entities, the scheme is seen from the training data and kep
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, Unpack
+from typing import Any, ClassVar, Literal, Self, Unpack, cast
 
 import numpy as np
 import torch
@@ -17,14 +17,16 @@ from torch.nn import functional as F
 from wenmo.data.batching import FIRST
 from wenmo.data.conll import read_conll
 from wenmo.data.long_texts import LongTexts
+from wenmo.data.peoples_daily import is_peoples_daily, read_peoples_daily
 from wenmo.data.readers import Asked
 from wenmo.data.rows import Row, RowSet
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
-from wenmo.models.crf import Allowed, LinearChainCrf
+from wenmo.models.crf import Allowed, LinearChainCrf, penalties, unpacked_tags, viterbi
 from wenmo.models.majority import Majority
+from wenmo.models.packing import Packing
 from wenmo.models.pieces import states_in_pieces
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import autocast, batches_of_store
@@ -61,7 +63,8 @@ class TaggingConfig(TaskConfig):
     trained_scheme: SchemeName | Literal["auto"] = "auto"
     """In which the model answers; auto: that of the data."""
     decoder: Literal["crf", "softmax"] = "crf"
-    """A field over the whole sentence, which never breaks the scheme; or each token by itself."""
+    """How tags are learnt: by a field over the whole sentence, or each token by itself, which is faster where there are
+    many tags. Both answer with the likeliest sequence that keeps to the scheme."""
     characters: str = ""
     """What a model knows that looks into words. Empty: taken from the training data."""
     dropout_prob: float = 0.5
@@ -82,12 +85,16 @@ class TaggingConfig(TaskConfig):
             )
 
     def read(self, source: str, **asked: Unpack[Asked]) -> RowSet:
-        """The sentences of a CoNLL file; the label column is a number, counted from 1.
+        """The sentences of a CoNLL file, whose label column is a number, counted from 1; or of the People's Daily.
 
         Raises:
             InputError: it cannot be read as one, or something was asked that such a file does not have.
         """
-        return read_conll(source, tag_column=tag_column(asked), encoding=asked.get("encoding"))
+        column = tag_column(asked)
+        if is_peoples_daily(source):
+            notes: list[str] = []
+            return RowSet(read_peoples_daily(source, notes.append), notes=notes)
+        return read_conll(source, tag_column=column, encoding=asked.get("encoding"))
 
     def settled(self, rows: Sequence[Row], model: ModelConfig, before: Self | None, source: str) -> Self:
         """The settings with the tags, their scheme and, for models that look into words, their characters.
@@ -253,9 +260,10 @@ class TaggingConfig(TaskConfig):
 
 
 class Tagging(Task):
-    """Scores every tag at every token; a field, or the best score, decides."""
+    """Scores every tag at every token; the likeliest sequence that keeps to the scheme is the answer."""
 
     config: TaggingConfig
+    _transitions: Tensor | None
 
     def __init__(
         self, extractor: nn.Module, extractor_config: ModelConfig, config: TaggingConfig, piece_size: int = 0
@@ -269,8 +277,11 @@ class Tagging(Task):
         self.piece_size = piece_size
         self.dropout = nn.Dropout(config.dropout_prob)
         self.classifier = nn.Linear(extractor_config.hidden_size, len(config.labels))
-        has_field = config.decoder == "crf" and extractor_config.fitting == "gradient"
-        self.crf = LinearChainCrf(len(config.labels), _allowed(config)) if has_field else None
+        learns = extractor_config.fitting == "gradient"
+        allowed = _allowed(config) if learns else None
+        self.crf = LinearChainCrf(len(config.labels), allowed) if learns and config.decoder == "crf" else None
+        for name, penalty in zip(Allowed._fields, penalties(allowed) if allowed else [None] * 3, strict=True):
+            self.register_buffer(f"_{name}", penalty, persistent=False)
 
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own; the classifier uniform as of Glorot and Bengio, AISTATS 2010, its biases 0."""
@@ -300,9 +311,13 @@ class Tagging(Task):
         )
         return loss, counted.sum()
 
-    def decode(self, logits: Tensor, attention_mask: Tensor) -> Tensor:
-        """``(batch, length)``: the tags said."""
-        return self.crf.decode(logits, attention_mask) if self.crf is not None else logits.argmax(dim=2)
+    def decode(self, logits: Tensor, packing: Packing) -> Tensor:
+        """``(tokens, num_labels)`` to ``(tokens,)``: the likeliest tags that keep to the scheme, without padding."""
+        if self.crf is not None:
+            return viterbi(logits, packing, *self.crf.scores())
+        if self._transitions is None:
+            return logits.argmax(dim=1)
+        return viterbi(logits, packing, self._transitions, cast(Tensor, self._start), cast(Tensor, self._end))
 
     def example(self, store: TokenStore, rows: NDArray[Any]) -> Example:
         """Some sentences of a store as tensors."""
@@ -335,7 +350,8 @@ class Tagging(Task):
             batch = sentence_batch(store, rows).to(device)
             with autocast(device, precision):
                 logits = self.logits(batch)
-            tags = self.decode(logits.float(), batch.attention_mask).cpu().numpy()
+            packing = Packing.of(batch.attention_mask)
+            tags = unpacked_tags(self.decode(packing.pack(logits.float()), packing), packing).cpu().numpy()
             for row, length, each in zip(rows.tolist(), batch.num_tokens.tolist(), tags, strict=True):
                 answers[row] = each[:length]
         return answers
