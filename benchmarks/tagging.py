@@ -33,10 +33,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from wenmo.data.tag_schemes import tags_of_types
 from wenmo.folder import ModelFolder
 from wenmo.inference.tagging import Tagger
 from wenmo.models.recurrent import Recurrent, RecurrentConfig
-from wenmo.tasks.tag_schemes import tags_of_types
 from wenmo.tasks.tagging import Tagging, TaggingConfig
 from wenmo.tasks.words import known_characters
 from wenmo.text.tokenizers import Tokenizer, TokenizerConfig

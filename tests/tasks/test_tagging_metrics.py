@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.scheme import BILOU, IOB1, IOB2, IOBES
 
-from wenmo.tasks.tag_schemes import SchemeName, tags_of_types
+from wenmo.data.tag_schemes import SchemeName, tags_of_types
 from wenmo.tasks.tagging_metrics import entity_f1, per_type, tagging_metrics, token_accuracy
 
 SEQEVAL = {"BIO": IOB2, "IOB1": IOB1, "BIOES": IOBES, "BILOU": BILOU}

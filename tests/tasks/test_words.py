@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from wenmo.data.conll import place_of
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
-from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, place_of, words_of
+from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, words_of
 from wenmo.tasks.words import MOST_CHARACTERS, Characters, character_tensor, known_characters
 
 

@@ -21,7 +21,7 @@ from wenmo.errors import InputError, JobError
 from wenmo.text.segmentation import choose_segmenter
 
 ENDINGS = (".conll", ".bio", ".bmes", ".iob", ".iob2")
-"""How the names of such files end, also with .gz or .zst behind it."""
+"""How the names of such files end, also with ``.gz`` or ``.zst`` behind it."""
 
 DOCUMENT = "-DOCSTART-"
 
@@ -104,6 +104,12 @@ def print_conll(file: TextIO, sentences: Iterable[tuple[Sequence[str], Sequence[
 def separator_of(sentences: Iterable[Sequence[str]]) -> str:
     """What stands between words when they are put together: nothing in Chinese, else a space."""
     return "" if choose_segmenter(map("".join, sentences)) == "characters" else " "
+
+
+def place_of(row: Row, token: int) -> str:
+    """Where a token of a row stands, as ``file:line``."""
+    file, _, line = row.source.rpartition(":")
+    return f"{file}:{int(line) + token}" if line.isdecimal() else row.source
 
 
 class _Sentence(NamedTuple):

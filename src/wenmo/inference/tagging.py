@@ -14,12 +14,12 @@ from torch import nn
 from wenmo.data.batching import FIRST
 from wenmo.data.conll import separator_of
 from wenmo.data.store import TokenStore
+from wenmo.data.tag_schemes import SCHEMES, Span, spans_of
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
 from wenmo.inference.engines import known_precision
 from wenmo.inference.tagging_engine import PackedTagger, why_not_tagged_packed
 from wenmo.inference.texts import windows
-from wenmo.tasks.tag_schemes import SCHEMES, Span, spans_of
 from wenmo.tasks.tagging import Tagging, TagIds
 from wenmo.tasks.words import character_columns
 from wenmo.text.tokenizers import Tokenizer

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wenmo.data.conll import ENDINGS as CONLL_ENDINGS
 from wenmo.data.peoples_daily import is_peoples_daily
 from wenmo.data.readers import PACKED, column_names
 from wenmo.errors import InputError
@@ -17,7 +18,7 @@ _CONFIGS = {
 }
 
 
-_ENDINGS = {".conll": "tag", ".txt": "generate"}
+_ENDINGS = {**dict.fromkeys(CONLL_ENDINGS, "tag"), ".txt": "generate"}
 """Of files that hold nothing else."""
 
 

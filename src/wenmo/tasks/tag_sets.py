@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from wenmo.data.readers import Asked
 from wenmo.data.rows import Row
+from wenmo.data.tag_schemes import OUTSIDE, SchemeName, split_tag, tags_of_types
 from wenmo.errors import InputError
-from wenmo.tasks.tag_schemes import OUTSIDE, SchemeName, split_tag, tags_of_types
 from wenmo.text.segmentation import Span, load_segmenter, locate_words
 
 _SEGMENTERS = ("words", "treebank", "characters", "graphemes")
@@ -37,12 +37,6 @@ def tag_column(asked: Asked) -> int:
     if column is not None and not column.isdecimal():
         raise InputError(f"--label-column {column}: the columns of a CoNLL file have no names; give its number, from 2")
     return int(column or 0)
-
-
-def place_of(row: Row, token: int) -> str:
-    """Where a token of a row stands, as ``file:line``."""
-    file, _, line = row.source.rpartition(":")
-    return f"{file}:{int(line) + token}" if line.isdecimal() else row.source
 
 
 def labels_of(sentences: Sequence[Sequence[str]], scheme: SchemeName) -> tuple[str, ...]:

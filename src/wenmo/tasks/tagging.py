@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wenmo.data.batching import FIRST
-from wenmo.data.conll import read_conll
+from wenmo.data.conll import place_of, read_conll
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.peoples_daily import is_peoples_daily, read_peoples_daily
 from wenmo.data.readers import Asked
 from wenmo.data.rows import Row, RowSet
 from wenmo.data.store import TokenStore
+from wenmo.data.tag_schemes import SchemeName, constraints_of, convert, infer_scheme, repaired, violations
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
@@ -31,8 +32,7 @@ from wenmo.models.pieces import states_in_pieces
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import autocast, batches_of_store
 from wenmo.tasks.metrics import Interval
-from wenmo.tasks.tag_schemes import SchemeName, constraints_of, convert, infer_scheme, repaired, violations
-from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, place_of, tag_column, words_of
+from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, tag_column, words_of
 from wenmo.tasks.tagging_metrics import difference_by_chance, entity_f1, tagging_metrics, token_accuracy
 from wenmo.tasks.task import CardText, Columns, Example, Task, TaskConfig, in_markdown, take_over_weights
 from wenmo.tasks.words import character_columns, known_characters, sentence_batch

@@ -12,8 +12,8 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from wenmo.data.tag_schemes import SchemeName, Span, spans_of
 from wenmo.tasks.metrics import Interval, percentile_interval
-from wenmo.tasks.tag_schemes import SchemeName, Span, spans_of
 
 Tags = Sequence[str]
 

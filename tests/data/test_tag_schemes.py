@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval import scheme as seqeval_scheme
 
-from wenmo.errors import InputError
-from wenmo.tasks.tag_schemes import (
+from wenmo.data.tag_schemes import (
     SCHEMES,
     SchemeName,
     Span,
@@ -22,6 +21,7 @@ from wenmo.tasks.tag_schemes import (
     tags_of_types,
     violations,
 )
+from wenmo.errors import InputError
 
 WRITTEN: dict[SchemeName, str] = {
     "BIO": "B-PER I-PER I-PER B-PER O B-LOC B-LOC I-LOC",
