@@ -43,8 +43,8 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
             ``auto``, which takes the fastest that covers the model.
 
     Returns:
-        For a classifier a `wenmo.inference.predictor.Predictor`, for a language model a
-        `wenmo.inference.generating.TextGenerator`.
+        For a classifier a `wenmo.inference.predictor.Predictor`, for a tagger a `wenmo.inference.tagging.Tagger`, for a
+        language model a `wenmo.inference.generating.TextGenerator`.
 
     Raises:
         InputError: the folder is not a whole model, or one of the settings cannot work.
