@@ -1,9 +1,10 @@
 """What tests in every folder share: the data sets, and the command run as a person runs it."""
 
 import os
+import random
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -145,3 +146,38 @@ def random_texts() -> MakeTexts:
         return TokenBatch(input_ids=ids * mask, attention_mask=mask)
 
     return make
+
+
+_NAMES = {
+    "PER": [("Anna",), ("Bob",), ("Carl", "Smith"), ("Dora", "van", "Jones")],
+    "LOC": [("Bonn",), ("New", "York"), ("Oslo",)],
+}
+_FILLING = ["saw", "met", "near", "the", "old", "bridge", "of", "and", "in", "1996"]
+
+
+def make_sentences(number: int, seed: int = 0) -> list[list[tuple[str, str]]]:
+    """Tokens with their tags in BIO; no two sentences are equal."""
+    rng = random.Random(seed)
+    sentences = []
+    for i in range(number):
+        sentence = [(f"n{i}", "O")]
+        for _ in range(rng.randint(1, 3)):
+            sentence += [(rng.choice(_FILLING), "O") for _ in range(rng.randint(1, 3))]
+            kind = rng.choice(["PER", "LOC"])
+            name = rng.choice(_NAMES[kind])
+            sentence += [(word, f"{'I' if place else 'B'}-{kind}") for place, word in enumerate(name)]
+        sentences.append([*sentence, (".", "O")])
+    return sentences
+
+
+@pytest.fixture
+def tagged_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a CoNLL file of so many sentences, whose names can be learnt."""
+
+    def write(name: str = "train.conll", number: int = 60, seed: int = 0) -> Path:
+        path = tmp_path / name
+        sentences = make_sentences(number, seed)
+        path.write_text("\n".join("".join(f"{word} {tag}\n" for word, tag in each) for each in sentences))
+        return path
+
+    return write

@@ -20,7 +20,8 @@ IGNORED_LABEL = -100
 class TokenBatch:
     """Texts as tensors; padding stands on the right.
 
-    Exactly one of ``input_ids``, ``inputs_embeds`` and ``character_ids`` is the text.
+    Exactly one of ``input_ids``, ``inputs_embeds`` and ``character_ids`` is the text; only ``character_ids`` may stand
+    beside ``input_ids``.
     """
 
     attention_mask: Tensor
@@ -30,7 +31,7 @@ class TokenBatch:
     inputs_embeds: Tensor | None = None
     """``(batch, length, embedding_size)``: vectors in the place of ids, for a head on frozen features."""
     character_ids: Tensor | None = None
-    """``(batch, length, num_characters)``, for models that read the characters of each word."""
+    """``(batch, length, num_characters)``, for models that read the characters of each word: alone, or beside ids."""
     token_type_ids: Tensor | None = None
     """``(batch, length)``: which segment a token belongs to."""
     position_ids: Tensor | None = None
@@ -42,7 +43,7 @@ class TokenBatch:
 
     def __post_init__(self) -> None:
         texts = [name for name in ("input_ids", "inputs_embeds", "character_ids") if getattr(self, name) is not None]
-        if len(texts) != 1:
+        if len(texts) != 1 and texts != ["input_ids", "character_ids"]:
             raise ValueError(f"a TokenBatch holds one of input_ids, inputs_embeds and character_ids; got {texts}")
         for field in fields(self):
             value = getattr(self, field.name)

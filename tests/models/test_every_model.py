@@ -70,9 +70,12 @@ def test_every_trainable_weight_gets_a_gradient(
     name: str, tiny: Callable[..., nn.Module], batch_of: Callable[..., TokenBatch]
 ) -> None:
     model = tiny(name).train()
-    model(batch_of(TEXTS)).pooler_output.sum().backward()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if trained:  # one that only counts has none
+        model(batch_of(TEXTS)).pooler_output.sum().backward()
     for parameter_name, parameter in model.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -12,6 +12,7 @@ from wenmo.models.packing import Packing
 from wenmo.models.pooling import AttentionPooling
 from wenmo.models.recurrent import Recurrent, RecurrentConfig, RecurrentStack, RecurrentState
 from wenmo.models.registry import build_model, num_parameters, preset, presets
+from wenmo.models.scan import tanh_
 from wenmo.models.tracing import trace
 
 TEXTS = [[5, 6, 7, 8, 9, 10, 11, 5], [5, 6], [7], [3, 3, 3, 4]]
@@ -300,3 +301,10 @@ def test_a_batch_without_any_token_gives_zeros(
 ) -> None:
     for name in ("rnn", "bilstm", "gru"):
         assert tiny(name)(batch_of([[], []])).pooler_output.tolist() == [[0.0] * tiny(name).config.hidden_size] * 2
+
+
+def test_the_fast_tanh_is_tanh_but_for_a_rounding_error() -> None:
+    x = torch.cat([torch.linspace(-20, 20, 4001), torch.tensor([0.0, 1e-30, -1e-8, 100.0, -100.0])])
+    torch.testing.assert_close(tanh_(x.clone()), torch.tanh(x), rtol=0, atol=2e-7)
+    exact = x.double()
+    assert torch.equal(tanh_(exact.clone()), torch.tanh(exact))

@@ -328,3 +328,35 @@ print(sorted({"rjieba", "jieba", "opencc", "tokenizers", "torch", "sklearn"} & s
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("在iPhone15上", ["在", "i", "P", "h", "o", "n", "e", "1", "5", "上"]),
+        ("e\u0301 👩‍🚀🇨🇳!", ["e\u0301", "👩‍🚀", "🇨🇳", "!"]),
+        ("3.5\u200b%\n", ["3", ".", "5", "%"]),
+        ("กำ", ["ก", "ำ"]),
+    ],
+)
+def test_graphemes_are_characters_with_their_marks(text: str, words: list[str]) -> None:
+    segmenter = load_segmenter("graphemes")
+    assert segmenter.words(text) == words
+    assert [text[start:end] for start, end in segmenter.spans(text)] == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Mr. Smith didn't win 6-2.", ["Mr.", "Smith", "did", "n't", "win", "6-2", "."]),
+        ("On 1996-08-31 (Saturday) it's 1,000:", ["On", "1996-08-31", "(", "Saturday", ")", "it", "'s", "1,000", ":"]),
+        ("third-quarter and/or 1\\/4 -- 70,000 fans", ["third-quarter", "and/or", "1\\/4", "--", "70,000", "fans"]),
+        ("``Ah,'' said J. Doe ... -LRB-", ["``", "Ah", ",", "''", "said", "J.", "Doe", "...", "-LRB-"]),
+        ("AT&T, U.S.-led", ["AT&T", ",", "U.S.", "-", "led"]),
+        ("北京e\u0301t👩‍🚀", ["北", "京", "e\u0301t", "👩‍🚀"]),
+    ],
+)
+def test_treebank_words(text: str, words: list[str]) -> None:
+    segmenter = load_segmenter("treebank")
+    assert segmenter.words(text) == words
+    assert [text[start:end] for start, end in segmenter.spans(text)] == words

@@ -403,3 +403,46 @@ def test_real_reviews_get_equal_ids_one_by_one_and_together(data_folder: Path):
     together = tokenizer.encode_batch(lines)
     assert [ids.tolist() for ids in together] == [tokenizer.encode(line).ids.tolist() for line in lines]
     assert np.mean(np.concatenate(together) == 1) < 0.5
+
+
+# Given words
+
+
+def test_given_words_have_one_id_each_and_are_normalised_as_those_of_texts() -> None:
+    config = TokenizerConfig(segmenter="words")
+    tokenizer = Tokenizer.train_on_words([["The", "U.S.-led", "ＡＢＣ"], ["the", "New York"]], config)
+    assert tokenizer.vocabulary == ["[PAD]", "[UNK]", "the", "abc", "new_york", "u.s.-led"]
+    assert [ids.tolist() for ids in tokenizer.encode_words([["THE", "u.s.-led"], [], ["New York", "else"]])] == [
+        [2, 5],
+        [],
+        [4, 1],
+    ]
+    assert tokenizer.encode_batch(["The abc"])[0].tolist() == [2, 3]
+
+
+def test_digits_of_words_are_zeros_where_that_is_wanted() -> None:
+    config = TokenizerConfig(segmenter="words", normalize_digits=True)
+    tokenizer = Tokenizer.train_on_words([["1996", "A1"]], config)
+    assert tokenizer.vocabulary[2:] == ["0000", "a0"]
+    assert tokenizer.encode_words([["2021", "B2"]])[0].tolist() == [2, 1]
+    encoding = tokenizer.encode("in 2021, a7")
+    assert encoding.tokens == ["in", "0000", ",", "a0"] and encoding.offsets[1] == (3, 7)
+
+
+def test_more_words_stand_behind_those_of_the_texts() -> None:
+    config = TokenizerConfig(segmenter="words", min_frequency=2)
+    tokenizer = Tokenizer.train_on_words([["b", "b", "rare"]], config)
+    assert tokenizer.vocabulary[2:] == ["b"]
+    tokenizer = tokenizer.with_words(["rare", "b", "Capital", "two words"])
+    # "Capital" can never be looked up, because words are lower-cased
+    assert tokenizer.vocabulary[2:] == ["b", "rare"]
+    limited = TokenizerConfig(segmenter="words", vocab_size=4)
+    assert Tokenizer.train_on_words([["b"]], limited).with_words(["c", "d"]).vocabulary[2:] == ["b", "c"]
+
+
+def test_given_words_are_no_ngrams() -> None:
+    config = TokenizerConfig(segmenter="words", word_ngrams=(1, 2))
+    with pytest.raises(InputError, match="one id each"):
+        Tokenizer.train_on_words([["a"]], config)
+    with pytest.raises(InputError, match="one id each"):
+        Tokenizer.train(["a b"], config).encode_words([["a"]])

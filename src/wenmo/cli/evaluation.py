@@ -24,6 +24,10 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     if result.get("per_class"):
         results().print()
         _print_labels(result["per_class"])
+    if result.get("per_type"):
+        plain = result["scheme"] == "none"
+        results().print()
+        _print_labels(result["per_type"], "tag" if plain else "type", "tokens" if plain else "entities")
     if result.get("confusion"):
         _print_confusions(result["confusion"], result["labels"])
     if result.get("calibration"):
@@ -38,15 +42,16 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
 
 def _amount(result: Mapping[str, Any]) -> str:
     """1,200 texts; of a language model its tokens too."""
-    texts = f"{quantities.count(result['rows'])} text{'s' * (result['rows'] != 1)}"
+    noun = "sentence" if "per_type" in result else "text"
+    texts = f"{quantities.count(result['rows'])} {noun}{'s' * (result['rows'] != 1)}"
     return f"{texts}, {quantities.count(result['tokens'])} tokens" if "tokens" in result else texts
 
 
-def _print_labels(per_class: Mapping[str, Mapping[str, float]]) -> None:
+def _print_labels(per_class: Mapping[str, Mapping[str, float]], what: str = "label", counted: str = "texts") -> None:
     """Every label, or where there are many those that go worst."""
     table = plain_table()
-    table.add_column("label", no_wrap=True, overflow="ellipsis", max_width=30)
-    for heading in ("texts", "precision", "recall", "F1"):
+    table.add_column(what, no_wrap=True, overflow="ellipsis", max_width=30)
+    for heading in (counted, "precision", "recall", "F1"):
         table.add_column(heading, justify="right")
     many = len(per_class) > _LABELS_SHOWN
     worst_first = sorted(per_class, key=lambda label: per_class[label]["f1"]) if many else list(per_class)

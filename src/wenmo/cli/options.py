@@ -42,7 +42,9 @@ TestTarget = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        metavar="classify|translate|generate", help="What to learn, where the data does not tell.", rich_help_panel=DATA
+        metavar="classify|tag|translate|generate",
+        help="What to learn, where the data does not tell.",
+        rich_help_panel=DATA,
     ),
 ]
 TextColumn = Annotated[
@@ -62,6 +64,12 @@ LabelColumn = Annotated[
 LabelSeparator = Annotated[
     str | None,
     typer.Option(metavar="CHARS", help="What stands between several labels in one cell.", rich_help_panel=DATA),
+]
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair", metavar="", help="Write tags that break their scheme as it wants them.", rich_help_panel=DATA
+    ),
 ]
 HierarchySeparator = Annotated[
     str | None,

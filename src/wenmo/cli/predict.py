@@ -167,6 +167,7 @@ def evaluate(
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
     target: options.Target = None,
+    repair: options.Repair = False,
     encoding: options.Encoding = None,
     device: options.Device = "",
     precision: options.Precision = None,
@@ -189,14 +190,13 @@ def evaluate(
         label_column=label_column,
         label_separator=label_separator,
         target=target,
+        repair=repair,
         encoding=encoding,
         device=device,
         precision=precision or "float32",
         runtime=runtime,
     )
     if out is not None:
-        if "per_class" not in result:
-            raise InputError(f"--out {out}: pages are made for classifiers; leave it out, or use --json")
         write_evaluation_report(result, Path(out), model=model, data=data)
         print_message(f"report in {out}")
     if as_json:

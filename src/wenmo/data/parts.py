@@ -2,16 +2,22 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from wenmo.data.check import CheckReport, check_data
+from wenmo.data.check_tags import broken_sentences, labelled_by_types
+from wenmo.data.conll import ENDINGS as CONLL_ENDINGS
+from wenmo.data.conll import is_conll, read_conll
 from wenmo.data.encoding import STANDARD_INPUT
 from wenmo.data.readers import read_rows
+from wenmo.data.tag_schemes import infer_scheme
 from wenmo.errors import InputError
 from wenmo.text.loading import AnyTokenizer, train_tokenizer
 from wenmo.text.tokenizers import TokenizerConfig
 
-_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".xlsm", ".txt")
+_TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".xlsm", ".txt")
+_ENDINGS = (*_TABLES, *CONLL_ENDINGS)
 _PACKED = (".gz", ".zst")
 _WORDS = {
     "train": "train",
@@ -57,7 +63,9 @@ def check(
     named = {name: source for name, source in (("train", train), ("dev", dev), ("test", test)) if source is not None}
     parts = name_parts(sources, named)
     rows = {
-        name: read_rows(
+        name: labelled_by_types(read_conll(source, encoding=encoding))
+        if is_conll(source)
+        else read_rows(
             source,
             text_column=text_column,
             text_b_column=text_b_column,
@@ -72,7 +80,11 @@ def check(
         learnt_from = rows.get("train") or next(iter(rows.values()))
         texts = (text for row in learnt_from.rows for text in (row.text, row.text_b) if text)
         tokenizer = train_tokenizer(texts, tokenizer or TokenizerConfig())
-    return check_data(rows, tokenizer)
+    report = check_data(rows, tokenizer)
+    learnt = rows.get("train") or next(iter(rows.values()))
+    scheme = infer_scheme([row.tags for row in learnt.rows if row.tags])
+    broken = [finding for name, part in rows.items() for finding in broken_sentences(name, part.rows, scheme)]
+    return replace(report, findings=[*broken, *report.findings])
 
 
 def name_parts(sources: tuple[str | Path, ...], named: Mapping[str, str | Path]) -> dict[str, str | Path]:

@@ -125,7 +125,7 @@ class Comparison:
             kept = self._kept_plans(corpus)
             for note in corpus.notes:
                 self._watcher.message(note)
-            linear = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting == "convex"}
+            linear = {name: recipe for name, recipe in self._recipes.items() if recipe.model.fitting != "gradient"}
             entries = [self._entry(name, Plan(recipe, 0, 0), corpus) for name, recipe in linear.items()]
             plans, impossible = self._plan(corpus, kept)
             entries += [self._entry(name, plan, corpus) for name, plan in plans.items()]
@@ -198,7 +198,7 @@ class Comparison:
 
         The best seed would enter the paired test with luck that a model of one run, like the linear ones, lacks.
         """
-        linear = recipe.model.fitting == "convex"
+        linear = recipe.model.fitting != "gradient"
         parts = _fold_parts(corpus, self._num_folds, recipe) if self._num_folds else [corpus]
         seconds, found = [], []
         for fold, part in enumerate(parts):

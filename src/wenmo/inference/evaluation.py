@@ -1,5 +1,6 @@
 """How well a model answers labelled texts, and whether its probabilities and promises hold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def evaluate(
     label_column: str | None = None,
     label_separator: str | None = None,
     target: str | Path | None = None,
+    repair: bool = False,
     encoding: str | None = None,
     device: str = "",
     precision: str = "float32",
@@ -74,6 +76,7 @@ def evaluate(
         label_column: the column of the labels, if the reader does not find it.
         label_separator: what stands between several labels in one cell; left out: as in training.
         target: for a model that translates, the file whose n-th line is what the n-th line of ``data`` shall become.
+        repair: tags that break their scheme are written as it wants them; else they are refused.
         encoding: of a text file, if the reader does not find it.
         device: as in `wenmo.load`.
         precision: as in `wenmo.load`.
@@ -91,11 +94,18 @@ def evaluate(
     """
     predictor = loaded(model, device=device, precision=precision, runtime=runtime)
     if not isinstance(predictor, Predictor):
-        told = {"text_column": text_column, "encoding": encoding}
-        told |= {"target": str(target)} if target is not None else {}
-        return _by_its_task(predictor, data, abstain, against, **told)
-    if target is not None:
-        raise InputError(f"{target}: a file of targets is for models that translate; leave --target out")
+        asked = {
+            "text_column": text_column,
+            "text_b_column": text_b_column,
+            "label_column": label_column,
+            "target": None if target is None else str(target),
+            "repair": repair or None,
+            "encoding": encoding,
+        }
+        told = {name: value for name, value in asked.items() if value is not None}
+        return _by_its_task(predictor, data, abstain, against, told)
+    if target is not None or repair:
+        raise InputError("--target is for models that translate and --repair for taggers; leave them out")
     promise = predictor.promise(abstain, confidence) if abstain is not None else None
     task = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None
@@ -135,13 +145,22 @@ def evaluate(
     }
 
 
+_ONLY_FOR = {"label_column": ("tag",), "repair": ("tag",), "target": ("translate",), "text_b_column": ("translate",)}
+"""What may be said of the data of some tasks alone."""
+
+
 def _by_its_task(
-    model: Model, data: str | Path, abstain: float | None, against: Any, **asked: str | None
+    model: Model, data: str | Path, abstain: float | None, against: Any, told: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The same of a model that does not classify."""
+    """The same of a model that does not classify, which gets what was said of the data."""
     if abstain is not None or against is not None:
         raise InputError("--abstain and --against are for classifiers; leave them out")
-    return model.evaluate(data, **asked)
+    task = model.folder.task.config.task
+    for name in told:
+        if task not in _ONLY_FOR.get(name, (task,)):
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option}: there is no such thing in the data of a model that can {task}; leave it out")
+    return model.evaluate(data, **told)
 
 
 def _answer(predictor: Predictor, rows: list[Row], counts: TextCounts) -> _Answered:

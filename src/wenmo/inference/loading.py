@@ -10,6 +10,7 @@ from wenmo.inference.predictor import Predictor
 
 _CLASSES = {
     "classify": ("wenmo.inference.predictor", "Predictor"),
+    "tag": ("wenmo.inference.tagging", "Tagger"),
     "generate": ("wenmo.inference.generating", "TextGenerator"),
     "translate": ("wenmo.inference.translating", "Translator"),
 }
@@ -43,8 +44,9 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
             ``auto``, which takes the fastest that covers the model.
 
     Returns:
-        For a classifier a `wenmo.inference.predictor.Predictor`, for a language model a
-        `wenmo.inference.generating.TextGenerator`, for a translator a `wenmo.inference.translating.Translator`.
+        For a classifier a `wenmo.inference.predictor.Predictor`, for a tagger a `wenmo.inference.tagging.Tagger`, for a
+        translator a `wenmo.inference.translating.Translator`, for a language model a
+        `wenmo.inference.generating.TextGenerator`.
 
     Raises:
         InputError: the folder is not a whole model, or one of the settings cannot work.

@@ -8,7 +8,7 @@
   float32.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, cast
 
 import numpy as np
@@ -88,25 +88,61 @@ class PackedRecurrent:
             start += max(1, room)
 
     def _pooled_block(self, rows: list[TokenIds]) -> Tensor:
+        packing, x = self._states_of(rows, self._table.rows_of)
+        states = packing.unpack(x.to(self._model.embeddings.words.weight.dtype))
+        return self._model.pool(states, packing.unpack(x.new_ones(len(x), 1)).squeeze(2))
+
+    def states(self, rows: Sequence[TokenIds], words: Tensor) -> Iterator[tuple[NDArray[np.int64], Packing, Tensor]]:
+        """The state behind every token.
+
+        Args:
+            rows: of each text which of ``words`` stand in it; there is at least one row.
+            words: ``(num_words, input_size)``: the vectors of the words in hand.
+
+        Returns:
+            Block by block: which rows it holds, the longest first, how their tokens lie, and ``(tokens, hidden_size)``.
+        """
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        table = self._products_of(words)
+        for block in self._blocks(np.argsort(-lengths, kind="stable"), lengths):
+            packing, states = self._states_of(
+                [rows[i] for i in block.tolist()], lambda ids: (table, torch.from_numpy(ids)), words
+            )
+            yield block, packing, states.to(words.dtype)
+
+    def _states_of(
+        self,
+        rows: list[TokenIds],
+        products_of: Callable[[TokenIds], tuple[Tensor, Tensor]],
+        vectors: Tensor | None = None,
+    ) -> tuple[Packing, Tensor]:
+        """The last layer's states ``(tokens, hidden_size)``.
+
+        Args:
+            rows: the words of each text.
+            products_of: gives a table of first products and which of its rows belongs to each word.
+            vectors: of the words, where they are not those of the model's own table.
+        """
         batch = token_batch(rows)
         assert batch.input_ids is not None
         packing = Packing.of(batch.attention_mask)
         ids = packing.pack(batch.input_ids)
-        table, words = self._table.rows_of(ids.numpy())
-        products = table.index_select(0, words).chunk(len(self._layers[0]), dim=1)
-        x = self._states(self._layers[0], products, packing)
+        table, words = products_of(ids.numpy())
+        products = table.chunk(len(self._layers[0]), dim=1)
+        x = self._states(self._layers[0], products, packing, words)
         if self._adds_input(0):
-            x = x + self._model.embeddings(ids).to(x.dtype)
+            x = x + (self._model.embeddings(ids) if vectors is None else vectors[ids]).to(x.dtype)
         for i, cells in enumerate(self._layers[1:], start=1):
             y = self._states(cells, [cell.products(x) for cell in cells], packing)
             x = x + y if self._adds_input(i) else y
-        states = packing.unpack(x.to(self._model.embeddings.words.weight.dtype))
-        return self._model.pool(states, batch.attention_mask)
+        return packing, x
 
-    def _states(self, cells: list["_PreparedCell"], products: Sequence[Tensor], packing: Packing) -> Tensor:
-        """Of all directions of a layer, ``(tokens, hidden_size)``."""
+    def _states(
+        self, cells: list["_PreparedCell"], products: Sequence[Tensor], packing: Packing, words: Tensor | None = None
+    ) -> Tensor:
+        """Of all directions of a layer, ``(tokens, hidden_size)``; ``words`` as in `_PreparedCell.run`."""
         found = [
-            cell.run(each, Course(packing, reverse=i == 1))
+            cell.run(each, Course(packing, reverse=i == 1), words)
             for i, (cell, each) in enumerate(zip(cells, products, strict=True))
         ]
         return torch.cat(found, dim=1) if len(found) > 1 else found[0]
@@ -116,8 +152,10 @@ class PackedRecurrent:
 
     def _first_products(self, words: Tensor) -> Tensor:
         """``(num_words, gates of both directions)``: what each word adds to the first layer's gates."""
-        vectors = self._model.embeddings(words).to(self._dtype)
-        return torch.cat([cell.products(vectors) for cell in self._layers[0]], dim=1)
+        return self._products_of(self._model.embeddings(words))
+
+    def _products_of(self, vectors: Tensor) -> Tensor:
+        return torch.cat([cell.products(vectors.to(self._dtype)) for cell in self._layers[0]], dim=1)
 
 
 class _PreparedCell:
@@ -136,9 +174,12 @@ class _PreparedCell:
             None if recurrent_bias is None else recurrent_bias.to(dtype),
         )
 
-    def run(self, products: Tensor, course: Course) -> Tensor:
-        """``(tokens, num_units)``: h behind every token."""
+    def run(self, products: Tensor, course: Course, words: Tensor | None = None) -> Tensor:
+        """``(tokens, num_units)``: h behind every token.
+
+        With ``words`` the products are a table, and these are the rows that the tokens want.
+        """
         num_texts = course.packing.shape[0]
         zeros = [products.new_zeros(num_texts, self._num_units) for _ in range(self._num_states)]
-        states, _ = scan_without_gradients(self._kernel, products, self._recur, zeros, course)
+        states, _ = scan_without_gradients(self._kernel, products, self._recur, zeros, course, words)
         return states

@@ -52,8 +52,8 @@ class Config:
 class ModelConfig(Config):
     """Base of the extractors' settings. Each subclass has a literal field ``model_type`` that names it in files."""
 
-    fitting: ClassVar[Literal["gradient", "convex"]] = "gradient"
-    """How the weights are found: by the training loop, or by a convex solver over counted n-grams."""
+    fitting: ClassVar[Literal["gradient", "convex", "counted"]] = "gradient"
+    """How the weights are found: by the training loop, by a convex solver over n-grams, or by counting alone."""
 
     tasks: ClassVar[tuple[str, ...]] = ("classify", "tag")
     """What it can be trained to do: ``tag`` wants a vector for each token."""

@@ -33,7 +33,7 @@ COMPARED = 3
 class LinearConfig(ModelConfig):
     """A linear model over the n-grams of a text."""
 
-    fitting: ClassVar[Literal["gradient", "convex"]] = "convex"
+    fitting: ClassVar[Literal["gradient", "convex", "counted"]] = "convex"
     tasks: ClassVar[tuple[str, ...]] = ("classify",)
 
     model_type: Literal["linear"] = "linear"

@@ -28,6 +28,7 @@ from wenmo.models.cells import (
     ResetGate,
     RnnCell,
 )
+from wenmo.models.characters import CharacterCnn, CharacterFeatures, CharacterLstm
 from wenmo.models.config import ModelConfig
 from wenmo.models.embeddings import Channels, WordEmbeddings
 from wenmo.models.packing import Packing
@@ -84,13 +85,28 @@ class RecurrentConfig(ModelConfig):
     """Of the recurrent weights; ``uniform`` is that of torch."""
     window_size: int = 0
     """In training, no gradient goes back through a state past a multiple of so many tokens; 0: it always does."""
+    character_features: CharacterFeatures = "none"
+    """What the characters of a word say stands beside its vector (`wenmo.models.characters`); for tagging."""
+    character_vocab_size: int = 0
+    """0: taken from the training data when the model is built."""
+    character_embedding_size: int = 30
+    character_size: int = 30
+    """Width of what the characters say: filters of a cnn, units of both directions of an lstm."""
+    character_dropout_prob: float = 0.0
+    """Dropout on the vectors of characters."""
 
     def __post_init__(self) -> None:
         if min(self.embedding_size, self.num_units, self.num_hidden_layers) < 1 or self.window_size < 0:
             raise ValueError(
                 "embedding_size, num_units and num_hidden_layers must be at least 1, window_size at least 0"
             )
-        for name in ("embedding_dropout_prob", "word_dropout_prob", "hidden_dropout_prob", "recurrent_dropout_prob"):
+        for name in (
+            "embedding_dropout_prob",
+            "word_dropout_prob",
+            "hidden_dropout_prob",
+            "recurrent_dropout_prob",
+            "character_dropout_prob",
+        ):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1; got {getattr(self, name)}")
         for name, cell in (
@@ -108,11 +124,18 @@ class RecurrentConfig(ModelConfig):
             raise ValueError("normalization='layer' needs reset_gate='after'; leave one of them out")
         if self.hidden_dropout_prob and self.num_hidden_layers == 1:
             raise ValueError("hidden_dropout_prob is between layers, and there is one; set num_hidden_layers=2 or more")
-        if self.residual and self.num_hidden_layers == 1 and self.embedding_size != self.hidden_size:
+        if self.residual and self.num_hidden_layers == 1 and self.input_size != self.hidden_size:
             raise ValueError(
                 f"residual finds no layer whose input is as wide as its output: embedding_size is "
                 f"{self.embedding_size}, hidden_size {self.hidden_size}; make them equal, or add layers"
             )
+        if self.character_features == "lstm" and self.character_size % 2:
+            raise ValueError(f"character_size is that of two directions, so it is even; got {self.character_size}")
+
+    @property
+    def input_size(self) -> int:
+        """Width of what the first layer reads: the word's vector and what its characters say."""
+        return self.embedding_size + (self.character_size if self.character_features != "none" else 0)
 
     @property
     def num_directions(self) -> int:
@@ -169,13 +192,13 @@ class RecurrentLayer(nn.Module):
 class RecurrentStack(nn.Module):
     """Layers over vectors: what the five shapes of `wenmo.models.sequences` have in common.
 
-    The vocabulary and the word vectors of the config mean nothing here; ``embedding_size`` is the width of the input.
+    The vocabulary and the word vectors of the config mean nothing here; ``input_size`` is the width of the input.
     """
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__()
         self.config = config
-        widths = [config.embedding_size, *[config.hidden_size] * (config.num_hidden_layers - 1)]
+        widths = [config.input_size, *[config.hidden_size] * (config.num_hidden_layers - 1)]
         self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -193,7 +216,7 @@ class RecurrentStack(nn.Module):
         """Run over padded vectors.
 
         Args:
-            inputs: ``(batch, length, embedding_size)``.
+            inputs: ``(batch, length, input_size)``.
             attention_mask: ``(batch, length)``, 1 on the text and 0 on the padding, which stands on the right.
             state: from which to go on; None: zeros.
 
@@ -206,7 +229,7 @@ class RecurrentStack(nn.Module):
         return packing.unpack(states), after
 
     def run(self, x: Tensor, packing: Packing, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
-        """As `forward`, over packed vectors ``(tokens, embedding_size)``; gives ``(tokens, hidden_size)``."""
+        """As `forward`, over packed vectors ``(tokens, input_size)``; gives ``(tokens, hidden_size)``."""
         cells, num_directions = self.cells(), self.config.num_directions
         before = self._states(cells, x, packing, state)
         after: list[list[Tensor]] = []
@@ -242,12 +265,15 @@ class Recurrent(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = WordEmbeddings(config.vocab_size, config.embedding_size, config.channels)
+        self.characters = _make_characters(config)
         self.stack = RecurrentStack(config)
         self.attention = AttentionPooling(config.hidden_size) if config.pooling == "attention" else None
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Word vectors uniform(-0.25, 0.25) as in every model here; cells and attention as they say."""
+        """Word vectors uniform(-0.25, 0.25) as in every model here; characters, cells and attention as they say."""
         self.embeddings.initialize(generator)
+        if self.characters is not None:
+            self.characters.initialize(generator)
         self.stack.initialize(generator)
         if self.attention is not None:
             self.attention.initialize(generator)
@@ -256,7 +282,8 @@ class Recurrent(nn.Module):
         """Read each text, and pool its states.
 
         Args:
-            batch: ``input_ids`` ``(batch, length)`` or ``inputs_embeds`` ``(batch, length, embedding_size)``;
+            batch: ``input_ids`` ``(batch, length)``, beside them ``character_ids`` ``(batch, length, num_characters)``
+                where the model looks into its words; or ``inputs_embeds`` ``(batch, length, input_size)``;
                 ``attention_mask`` ``(batch, length)``: 1 on the text, 0 on the padding, which stands on the right;
                 ``past_key_values``: the `RecurrentState` from which to go on, or None.
             use_cache: give the state behind the last token.
@@ -267,7 +294,8 @@ class Recurrent(nn.Module):
             the last token; with two directions the second one's is that behind the first token.
 
         Raises:
-            ValueError: the state given is that of another model or another number of texts.
+            ValueError: the state given is that of another model or another number of texts, or the model looks into
+                its words and there are no characters.
         """
         packing = Packing.of(batch.attention_mask)
         vectors = note(
@@ -299,7 +327,15 @@ class Recurrent(nn.Module):
         if batch.input_ids is None:
             assert batch.inputs_embeds is not None, "a recurrent model reads input_ids or inputs_embeds"
             return self._drop(packing.pack(batch.inputs_embeds))
-        words = packing.pack(batch.input_ids)
+        words = self._word_vectors(packing.pack(batch.input_ids))
+        if self.characters is None:
+            return words
+        if batch.character_ids is None:
+            raise ValueError("this model looks into its words; give character_ids beside input_ids")
+        found = self.characters(packing.pack(batch.character_ids))
+        return torch.cat([words, F.dropout(found, self.config.embedding_dropout_prob, self.training)], dim=1)
+
+    def _word_vectors(self, words: Tensor) -> Tensor:
         if not self.training:
             return cast(Tensor, self.embeddings(words))
         words, index = torch.unique(words, return_inverse=True)
@@ -309,6 +345,20 @@ class Recurrent(nn.Module):
         """Dropout on numbers of vectors, and on whole ones."""
         whole = F.dropout(vectors.new_ones(len(vectors), 1), self.config.word_dropout_prob, self.training)
         return F.dropout(vectors, self.config.embedding_dropout_prob, self.training) * whole
+
+
+def _make_characters(config: RecurrentConfig) -> CharacterCnn | CharacterLstm | None:
+    if config.character_features == "none":
+        return None
+    if config.character_vocab_size < 1:
+        raise ValueError("character_vocab_size is 0; pass how many characters are known, padding and unknown included")
+    kind = CharacterCnn if config.character_features == "cnn" else CharacterLstm
+    return kind(
+        config.character_vocab_size,
+        embedding_size=config.character_embedding_size,
+        size=config.character_size,
+        dropout_prob=config.character_dropout_prob,
+    )
 
 
 class _OfEveryCell(TypedDict):

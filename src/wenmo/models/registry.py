@@ -227,6 +227,14 @@ _PRESETS = (
         tokenizer=_NGRAMS,
         data=_WHOLE_TEXTS,
     ),
+    Preset(
+        name="majority",
+        module="wenmo.models.majority",
+        config_class="MajorityConfig",
+        model_class="Majority",
+        paper="the most frequent tag of each word",
+        use="the baseline of taggers: each of them is shown beside it",
+    ),
 )
 
 
@@ -293,13 +301,17 @@ def list_models(vocab_size: int = 10_000, num_labels: int = 2) -> list[dict[str,
     ]
 
 
-def with_sizes(config: ModelConfig, vocab_size: int, num_labels: int, *, compares: bool = False) -> ModelConfig:
+def with_sizes(
+    config: ModelConfig, vocab_size: int, num_labels: int, *, compares: bool = False, num_characters: int = 0
+) -> ModelConfig:
     """The settings with the sizes that only the data can tell, and whether two texts are compared."""
     sizes: dict[str, Any] = {"vocab_size": vocab_size}
     if hasattr(config, "num_outputs"):
         sizes["num_outputs"] = num_labels
     if hasattr(config, "compares"):
         sizes["compares"] = compares
+    if getattr(config, "character_features", "none") != "none":
+        sizes["character_vocab_size"] = num_characters
     return replace(config, **sizes)
 
 

@@ -38,6 +38,16 @@ States = list[Tensor]
 """``[hidden]``, or ``[hidden, cell]`` for an LSTM: each ``(batch, num_units)``, the longest text first."""
 
 
+def tanh_(x: Tensor) -> Tensor:
+    """tanh in place; in float32 on the CPU as 2 σ(2x) - 1, which torch computes three times as fast there.
+
+    Both differ by roundings of numbers near 1, by at most 2e-7.
+    """
+    if x.dtype == torch.float32 and x.device.type == "cpu":
+        return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+    return x.tanh_()
+
+
 class Kernel(Protocol):
     """One cell's step and its way back over packed rows."""
 
@@ -100,11 +110,11 @@ class LstmKernel:
         size = hidden.size(1)
         gates.add_(recurrent)
         gates[:, : 2 * size].sigmoid_()
-        gates[:, 2 * size : 3 * size].tanh_()
+        tanh_(gates[:, 2 * size : 3 * size])
         gates[:, 3 * size :].sigmoid_()
         i, f, g, o = gates.chunk(4, dim=1)
         cell.mul_(f).addcmul_(i, g)
-        shown = torch.tanh(cell, out=kept[0]) if self._output_tanh else kept[0].copy_(cell)
+        shown = tanh_(kept[0].copy_(cell)) if self._output_tanh else kept[0].copy_(cell)
         torch.mul(o, shown, out=hidden)
 
     def derivatives(self, gates: Tensor, before: States, kept: States) -> States:
@@ -140,7 +150,7 @@ class GruKernel:
         gates[:, : 2 * size].add_(recurrent[:, : 2 * size]).sigmoid_()
         r, z, n = gates.chunk(3, dim=1)
         kept[0].copy_(recurrent[:, 2 * size :])
-        n.addcmul_(r, kept[0]).tanh_()
+        tanh_(n.addcmul_(r, kept[0]))
         hidden.sub_(n).mul_(z).add_(n)
 
     def derivatives(self, gates: Tensor, before: States, kept: States) -> States:
@@ -209,14 +219,25 @@ def scan(
 
 
 def scan_without_gradients(
-    kernel: Kernel, products: Tensor, recur: Multiplier, states: Sequence[Tensor], course: Course
+    kernel: Kernel,
+    products: Tensor,
+    recur: Multiplier,
+    states: Sequence[Tensor],
+    course: Course,
+    rows_of_tokens: Tensor | None = None,
 ) -> tuple[Tensor, States]:
-    """As `scan`; ``recur`` gives ``U h`` with its bias, from and to the type of ``products``."""
+    """As `scan`; ``recur`` gives ``U h`` with its bias, from and to the type of ``products``.
+
+    With ``rows_of_tokens`` ``(tokens,)`` the products are a table, and these are the rows that the packed tokens want.
+    """
     after = [state.to(_computed_in(products), copy=True) for state in states]
     num_units = after[0].size(1)
-    outputs = products.new_empty(len(products), num_units)
+    outputs = products.new_empty(len(products) if rows_of_tokens is None else len(rows_of_tokens), num_units)
     for start, size, _ in course.rows():
-        gates = products[start : start + size].to(after[0].dtype, copy=True)
+        if rows_of_tokens is None:
+            gates = products[start : start + size].to(after[0].dtype, copy=True)
+        else:
+            gates = products.index_select(0, rows_of_tokens[start : start + size]).to(after[0].dtype)
         rows = [state[:size] for state in after]
         kept = [gates.new_empty(size, num_units) for _ in range(kernel.num_kept)]
         kernel.step(gates, recur(rows[0].to(products.dtype)), rows, kept)

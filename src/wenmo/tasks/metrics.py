@@ -102,8 +102,8 @@ def classification_metrics(
     totals = _tallies(truth, predicted).sum(axis=0)
     return {
         "accuracy": accuracy,
-        "macro_f1": _percentile_interval(float(_macro_f1(totals)), macro_samples),
-        "micro_f1": _percentile_interval(float(_micro_f1(totals)), micro_samples) if multi_label else accuracy.copy(),
+        "macro_f1": percentile_interval(float(_macro_f1(totals)), macro_samples),
+        "micro_f1": percentile_interval(float(_micro_f1(totals)), micro_samples) if multi_label else accuracy.copy(),
     }
 
 
@@ -313,7 +313,7 @@ def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.flo
     return np.asarray(numerator / np.maximum(denominator, 1), dtype=np.float64)
 
 
-def _percentile_interval(value: float, samples: NDArray[np.float64]) -> Interval:
+def percentile_interval(value: float, samples: NDArray[np.float64]) -> Interval:
     """The middle 95 % of the samples, widened to the value itself, which few rows of many labels can leave outside."""
     low, high = np.quantile(samples, [0.025, 0.975])
     return Interval(value=value, low=min(float(low), value), high=max(float(high), value))

@@ -5,23 +5,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wenmo.data.conll import ENDINGS as CONLL_ENDINGS
+from wenmo.data.peoples_daily import is_peoples_daily
 from wenmo.data.readers import PACKED, column_names
 from wenmo.errors import InputError
 from wenmo.tasks.task import TaskConfig
 
 _CONFIGS = {
     "classify": ("wenmo.tasks.classification", "ClassificationConfig"),
+    "tag": ("wenmo.tasks.tagging", "TaggingConfig"),
     "generate": ("wenmo.tasks.generation", "GenerationConfig"),
     "translate": ("wenmo.tasks.translation", "TranslationConfig"),
 }
 
 
-_ENDINGS = {".conll": "tag", ".txt": "generate"}
+_ENDINGS = {**dict.fromkeys(CONLL_ENDINGS, "tag"), ".txt": "generate"}
 """Of files that hold nothing else."""
 
 
 def task_of_source(source: str) -> str:
     """What data is for: tagged words, a text to go on with, texts with their translation, or else labelled texts."""
+    if is_peoples_daily(source):
+        return "tag"
     path = Path(source)
     unpacked = path.with_suffix("") if path.suffix.lower() in PACKED else path
     if (task := _ENDINGS.get(unpacked.suffix.lower())) and path.is_file():

@@ -121,6 +121,11 @@ class TaskConfig(Config, ABC):
         return 0
 
     @property
+    def num_characters(self) -> int:
+        """Ids of characters that a model reads which looks into words; 0 where they are not told."""
+        return 0
+
+    @property
     def compares(self) -> bool:
         """Whether the model sees two texts and compares them."""
         return False

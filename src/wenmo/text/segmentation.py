@@ -15,7 +15,10 @@ are dropped. Combining marks belong to the letter before them, so Arabic, Hebrew
 - ``kim``: the cleaning of Kim 2014 (``clean_str`` in yoonkim/CNN_sentence): everything but ``A-Za-z0-9(),!?'` ``
   separates, and 's 've n't 're 'd 'll , ! ( ) ? are tokens or begin one. His code writes three of them with a
   backslash, ``\\(``, by mistake; here they are the bare marks.
+- ``treebank``: as the Penn Treebank and the data sets in its style have words: what a hyphen, a slash or a full stop
+  joins is one (6-2, well-known, 1996-08-31), and so is an abbreviation with its full stop (Mr., U.S.).
 - ``whitespace``: what white space separates.
+- ``graphemes``: every character by itself, with its marks; of what the others keep whole, only emoji stay so.
 """
 
 import logging
@@ -155,6 +158,10 @@ _ABBREVIATION = r"(?:[A-Za-z]\.){2,}+[A-Za-z]?(?![A-Za-z0-9])"
 _NOT = rf"[Nn]{_APOSTROPHE}[Tt](?!{_LETTER})"
 _CLITIC = rf"{_APOSTROPHE}(?:[SsMmDd]|[Ll][Ll]|[RrVv][Ee])(?!{_LETTER})"
 _CLITICS = "'(?:s|ve|re|d|ll)"
+_SHORTENED = (
+    "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Gen|Gov|Sen|Rep|Lt|Col|Capt|Co|Corp|Inc|Ltd|Bros|No|vs|etc|"
+    "Jan|Feb|Aug|Sept|Oct|Nov|Dec|Calif|Conn|Mass|Pa|Va"
+)
 _KIM = re.compile(rf"[,!()?]|[A-Za-z0-9'`](?:[A-Za-mo-z0-9`]++|n(?!'t)|(?!{_CLITICS})')*+")
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 
@@ -182,6 +189,24 @@ def _token_pattern(split_contractions: bool) -> re.Pattern[str]:
         | [A-Za-z]++(?=[ ,;?!)"]|\Z)  # most English words; nothing below could take more
         | {_WEB_ADDRESS} | {_ABBREVIATION} | {_EMOJI}
         | {contractions} {_word(apostrophe)}
+        | [^{_DROPPED}][{near}]*+
+        """,
+        re.VERBOSE,
+    )
+
+
+@cache
+def _treebank_pattern() -> re.Pattern[str]:
+    near, far = _combining_marks()
+    letters = rf"(?:{_LETTER}++[{near}]*+[{far}]*+)++"
+    joint = rf"(?!{_CLITIC}){_APOSTROPHE}|[-/.&@+=]|\\/|_++|(?<=\d)[,:](?=\d)|[\u00ad\u200c\u200d\u2060]++"
+    return re.compile(
+        rf"""
+        [{_HAN}{_OTHER_UNSPACED}][{near}]*+
+        | {_WEB_ADDRESS} | {_ABBREVIATION} | {_EMOJI}
+        | (?:{_SHORTENED})\. | [A-Z]\.(?=\s) | -[LR][RCS]B- | \.{{2,}}+ | -{{2,}}+ | `` | ''
+        | {_NOT} | {_CLITIC} | [A-Za-z]+(?={_NOT})
+        | {letters}(?:(?:{joint}){letters})*+
         | [^{_DROPPED}][{near}]*+
         """,
         re.VERBOSE,
@@ -317,6 +342,18 @@ def _whitespace() -> Segmenter:
     return _pattern_segmenter("whitespace", "1", re.compile(r"\S+"))
 
 
+@cache
+def _treebank() -> Segmenter:
+    return _pattern_segmenter("treebank", "1", _treebank_pattern())
+
+
+@cache
+def _graphemes() -> Segmenter:
+    near, far = _combining_marks()
+    marks = f"[{near}]*+[{far}]*+"
+    return _pattern_segmenter("graphemes", "1", re.compile(rf"{_EMOJI} | [^{_DROPPED}]{marks}", re.VERBOSE))
+
+
 _BUILT_IN: dict[str, Callable[[], Segmenter]] = {
     "words": _words,
     "characters": _characters,
@@ -324,5 +361,7 @@ _BUILT_IN: dict[str, Callable[[], Segmenter]] = {
     "jieba": _jieba,
     "kim": _kim,
     "whitespace": _whitespace,
+    "treebank": _treebank,
+    "graphemes": _graphemes,
 }
 _registered: dict[str, Segmenter] = {}

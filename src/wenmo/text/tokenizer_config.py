@@ -34,15 +34,17 @@ class TokenizerConfig:
     """How texts become tokens, and which tokens are kept."""
 
     segmenter: str = "auto"
-    """words, characters, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram: subwords; code-points:
-    every character by itself. Of the last three a text can be put together again. auto: characters if over half of the
-    letters are Han, else words."""
+    """words, characters, treebank, graphemes, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram:
+    subwords; code-points: every character by itself. Of the last three a text can be put together again. auto:
+    characters if over half of the letters are Han, else words; a tagger looks at its data."""
     lowercase: bool = True
     """Capitals to small letters."""
     fold_width: bool = True
     """Full-width characters to half-width ones."""
     chinese_conversion: str = ""
     """OpenCC configuration, such as t2s (traditional to simplified); empty: none."""
+    normalize_digits: bool = False
+    """Every digit of a word is 0, so that 1996 and 2021 are one word."""
     min_frequency: int = 1
     """Rarer tokens are unknown; of bpe, rarer pairs are not joined."""
     vocab_size: int = 0
@@ -92,6 +94,8 @@ class TokenizerConfig:
             self._check_written()
 
     def _check_written(self) -> None:
+        if self.normalize_digits:
+            raise InputError(f"normalize_digits is for whole words, not for segmenter {self.segmenter!r}; leave it out")
         if self.word_ngrams != (1, 1) or self.character_ngrams != (0, 0):
             raise InputError(f"segmenter {self.segmenter!r} has no n-grams; leave word_ngrams and character_ngrams out")
         if self.segmenter == "unigram" and self.min_frequency != 1:

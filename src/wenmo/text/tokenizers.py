@@ -13,7 +13,7 @@ import array
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -36,6 +36,7 @@ from wenmo.text.vocabulary import (
     write_vocabulary,
 )
 
+_DIGIT = re.compile(r"\d")
 _CHUNK = 1024
 """Texts that are encoded together."""
 
@@ -78,13 +79,19 @@ class Tokenizer:
         if config.segmenter == "auto":
             texts = list(strings(texts))
             config = replace(config, segmenter=choose_segmenter(texts))
-        special = config.special_tokens
-        empty = cls(special, config)
-        frequencies = [item for item in empty._count(strings(texts)) if item[0] not in special]
-        frequencies.sort(key=lambda item: (-item[1], item[0]))
-        if config.vocab_size:
-            del frequencies[config.vocab_size - len(special) :]
-        return cls(special + [token for token, _ in frequencies], config)
+        empty = cls(config.special_tokens, config)
+        return cls(empty._frequent(map(empty._parts, strings(texts))), config)
+
+    @classmethod
+    def train_on_words(cls, sentences: Iterable[Sequence[str]], config: TokenizerConfig) -> Self:
+        """Build the vocabulary of sentences that are given as words; the segmenter will only cut raw texts.
+
+        Raises:
+            InputError: the settings ask for n-grams, or leave the segmenter to be chosen.
+        """
+        empty = cls(config.special_tokens, config)
+        empty._refuse_ngrams()
+        return cls(empty._frequent((empty._own_words(words), "") for words in sentences), config)
 
     @classmethod
     def from_vocabulary(cls, vocabulary: list[str], config: TokenizerConfig) -> Self:
@@ -140,6 +147,31 @@ class Tokenizer:
                 kinds.append(self._character_runs.find(codes, ends, self.config.character_ngrams))
             encoded += kinds[0] if len(kinds) == 1 else map(np.concatenate, zip(*kinds, strict=True))
         return encoded
+
+    def with_words(self, more: Iterable[str]) -> Self:
+        """The same tokenizer with more words behind its own; words that no text could give are left out."""
+        reachable = (word for word in more if word and " " not in word and self._own_words([word]) == [word])
+        vocabulary = list(dict.fromkeys([*self.vocabulary, *reachable]))
+        return type(self)(vocabulary[: self.config.vocab_size or None], self.config)
+
+    def locate_words(self, texts: Iterable[str]) -> tuple[list[Ids], list[list[Span]]]:
+        """Of each raw text the ids of its words, and the characters ``[start, end)`` behind each of them.
+
+        Raises:
+            InputError: the tokens are n-grams.
+        """
+        self._refuse_ngrams()
+        located = [self._located_words(text) for text in strings(texts)]
+        return self._word_ids(words for words, _ in located), [spans for _, spans in located]
+
+    def encode_words(self, sentences: Iterable[Sequence[str]]) -> list[Ids]:
+        """One id for each given word, whatever a segmenter would make of it.
+
+        Raises:
+            InputError: the tokens are n-grams.
+        """
+        self._refuse_ngrams()
+        return self._word_ids(map(self._own_words, sentences))
 
     def encode(self, text: str) -> Encoding:
         """The ids of a text with its tokens and where in the raw text they stand.
@@ -207,6 +239,18 @@ class Tokenizer:
             characters = " ".join((cased.lower() if self.config.lowercase else cased).split())
         return words, characters
 
+    def _own_words(self, words: Sequence[str]) -> list[str]:
+        """Given words as they stand in the vocabulary."""
+        cased = [self._before_words.normalize(word) for word in words]
+        return self._in_token_case(["_".join(word.split()) for word in cased], "")
+
+    def _refuse_ngrams(self) -> None:
+        if self.config.word_ngrams != (1, 1) or self.config.character_ngrams != (0, 0):
+            raise InputError(
+                "given words have one id each, so the tokens cannot be n-grams; leave data.tokenizer.word_ngrams and "
+                "character_ngrams out"
+            )
+
     def _tokens(self, words: list[str], characters: str) -> list[str]:
         return [
             *(" ".join(run) for run in runs_of(words, self.config.word_ngrams)),
@@ -247,14 +291,22 @@ class Tokenizer:
         ids = [i for i, token in enumerate(self.vocabulary) if i >= self._num_special and wanted(token)]
         return np.array(ids, np.int32), [self.vocabulary[i] for i in ids]
 
-    def _count(self, texts: Iterator[str]) -> Iterator[tuple[str, int]]:
+    def _frequent(self, texts: Iterable[tuple[list[str], str]]) -> list[str]:
+        """The vocabulary of texts that were taken apart: the special tokens, then the most frequent ones first."""
+        special = self.config.special_tokens
+        frequencies = [item for item in self._count(texts) if item[0] not in special]
+        frequencies.sort(key=lambda item: (-item[1], item[0]))
+        if self.config.vocab_size:
+            del frequencies[self.config.vocab_size - len(special) :]
+        return special + [token for token, _ in frequencies]
+
+    def _count(self, texts: Iterable[tuple[list[str], str]]) -> Iterator[tuple[str, int]]:
         """The tokens of the texts that are frequent enough, each with its frequency."""
         config = self.config
         known: defaultdict[str, int] = defaultdict(lambda: len(known))
         symbols, ends = array.array("q"), [0]
         all_characters = []
-        for text in texts:
-            words, characters = self._parts(text)
+        for words, characters in texts:
             symbols.extend(map(known.__getitem__, words))
             ends.append(len(symbols))
             all_characters.append(characters)
@@ -276,8 +328,12 @@ class Tokenizer:
             return [], []
         cased, origins = self._before_words.align(text)
         spans = self._segmenter.spans(cased)
-        words = self._in_token_case([token_text(cased, start, end) for start, end in spans], cased)
-        return words, [raw_span(origins, start, end) for start, end in spans]
+        # Few tokens hold white space, so all are looked at together.
+        words = "\n".join([cased[start:end] for start, end in spans]).split()
+        if len(words) != len(spans):
+            words = [token_text(cased, start, end) for start, end in spans]
+        words = self._in_token_case(words, cased)
+        return words, spans if origins is None else [raw_span(origins, start, end) for start, end in spans]
 
     def _located_characters(self, text: str) -> tuple[str, list[Span]]:
         """As `_parts`, with the spans of the characters in the raw text."""
@@ -292,9 +348,10 @@ class Tokenizer:
         return " ".join(normalized.split()), [raw_span(origins, place, place + 1) for place in places]
 
     def _in_token_case(self, words: list[str], cased: str) -> list[str]:
-        if not self.config.lowercase or not words or cased == cased.lower():
-            return words
-        return "\n".join(words).lower().split("\n")
+        """Words of the text ``cased``; where it is given, a look at the whole of it may save that at its words."""
+        if self.config.lowercase and words and not (cased and cased == cased.lower()):
+            words = "\n".join(words).lower().split("\n")
+        return [_DIGIT.sub("0", word) for word in words] if self.config.normalize_digits else words
 
     def _warn_of_other_versions(self, folder: Path) -> None:
         config = self.config

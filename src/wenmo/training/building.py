@@ -16,6 +16,7 @@ from wenmo.models.registry import build_model, with_sizes
 from wenmo.models.windows import windows_of
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
+from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe, located
@@ -30,6 +31,8 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
     if recipe.task.task not in recipe.model.tasks:
         able = " or ".join(recipe.model.tasks)
         raise InputError(f"a {recipe.model.model_type} model cannot {recipe.task.task}; it can {able}")
+    if getattr(recipe.model, "character_features", "none") != "none" and recipe.task.task != "tag":
+        raise InputError("model.character_features is for taggers; leave it out")
     known = before.task.config if before else None
     if known is not None and known.task != recipe.task.task:
         raise InputError(f"with --from, the task is that of the model, {known.task}, not {recipe.task.task}")
@@ -38,8 +41,15 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
 
 
 def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
-    """The tokenizer of these texts."""
-    return recipe.task.make_tokenizer(rows, recipe.data.tokenizer)
+    """The tokenizer of these texts, and where it is wanted of the word vectors too."""
+    tokenizer = recipe.task.make_tokenizer(rows, recipe.data.tokenizer)
+    if not recipe.data.keep_vector_words:
+        return tokenizer
+    if not recipe.data.vectors:
+        raise InputError("data.keep_vector_words: no vectors are named; give --vectors, or leave it out")
+    if not isinstance(tokenizer, Tokenizer):
+        raise InputError("data.keep_vector_words: vectors are of whole words, and these tokens are not; leave it out")
+    return tokenizer.with_words(read_vectors(Path(located(recipe.data.vectors))).words)
 
 
 def build_task(
@@ -56,7 +66,13 @@ def build_task(
         _refuse_another_model(recipe, tokenizer)
         vectors = None
     wanted = recipe.task
-    config = with_sizes(recipe.model, wanted.vocab_size(tokenizer), wanted.num_labels, compares=wanted.compares)
+    config = with_sizes(
+        recipe.model,
+        wanted.vocab_size(tokenizer),
+        wanted.num_labels,
+        compares=wanted.compares,
+        num_characters=wanted.num_characters,
+    )
     config = replace(config, **_sizes_of_vectors(recipe, vectors))
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
     recipe = recipe.model_copy(update={"model": config, "data": data})

@@ -51,7 +51,7 @@ def model_card(
         f"- Longer texts are {recipe.data.reading.participle}; {num_cut} of the training texts reached that length."
         if recipe.data.max_length
         else "- Texts are read to their end.",
-        *([f"- {_probabilities(metrics)}"] if recipe.task.num_labels else []),
+        *([f"- {_probabilities(metrics)}"] if recipe.task.task == "classify" else []),
         "",
         "## Make it again",
         "",

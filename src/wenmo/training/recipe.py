@@ -110,6 +110,8 @@ class DataSettings(_Settings):
     )
     vectors: str = ""
     """A file of word vectors: word2vec, GloVe or fastText."""
+    keep_vector_words: bool = False
+    """Words that stand in the file of vectors alone are known too, so that later texts have theirs."""
     max_length: _Count = 512
     """Of a longer text is read what ``long_texts`` says, and it is counted; 0: no text is too long."""
     long_texts: Reading = "head"

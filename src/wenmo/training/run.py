@@ -88,6 +88,7 @@ def train(
     label_column: str | None = None,
     label_separator: str | None = None,
     hierarchy_separator: str | None = None,
+    repair: bool = False,
     group_column: str | None = None,
     time_column: str | None = None,
     encoding: str | None = None,
@@ -117,6 +118,7 @@ def train(
         values: nested settings, like a recipe.
         task: what is to be learnt, such as ``classify``; left out: read off the data.
         hierarchy_separator: what stands between the levels of a label; left out: labels have no levels.
+        repair: tags that break their scheme are written as it wants them; else they are refused.
         loss: ``cross_entropy`` or ``focal``.
         label_smoothing: the share of a label that is spread over all labels.
         class_weights: ``balanced``: every label counts the same, however rare it is.
@@ -152,6 +154,7 @@ def train(
             "label_smoothing": label_smoothing,
             "class_weights": class_weights,
             "hierarchy_separator": hierarchy_separator,
+            "repair": repair or None,
         },
         "training": {"seed": seed, "precision": precision, "sampling": sampling},
     }
@@ -219,12 +222,12 @@ def _run(
     recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
     task.prepare(stores["train"])
     _hold_to(recipe, corpus, out, start, resume, world)
+    steps = 0
     if recipe.model.fitting == "convex":
         assert isinstance(task, Classification), "a linear model was refused for other tasks before"
         fit_linear(task, stores["train"], stores.get("dev"))
         recipe = recipe.model_copy(update={"model": task.extractor_config})
-        steps = 0
-    else:
+    elif recipe.model.fitting == "gradient":
         watching = list(observers) if world.is_main else []
         if world.is_main and recipe.training.tensorboard:
             watching.append(TensorBoard(out))
