@@ -49,9 +49,15 @@ def test_it_goes_on_with_what_it_learnt(stream: TextGenerator) -> None:
 
 
 def test_pieces_put_together_are_the_text_and_a_stop_string_never_shows(stream: TextGenerator) -> None:
-    pieces = [piece for piece, _ in stream.stream("roses", temperature=0, max_new_tokens=60, stop=["blue", "zzz"])]
+    pieces = [piece for piece, _ in stream.pieces("roses", temperature=0, max_new_tokens=60, stop=["blue", "zzz"])]
     assert "".join(pieces) == " are red\nviolets are "
     assert len(pieces) > 5
+
+
+def test_many_prompts_are_gone_on_with_one_by_one(stream: TextGenerator) -> None:
+    both = stream.predict(["roses", "violets"], temperature=0, max_new_tokens=8)
+    assert [each.text for each in both] == [" are red", " are blu"]
+    assert stream.predict("roses", temperature=0, max_new_tokens=8) == both[:1]
 
 
 def test_the_same_seed_writes_the_same_text(stream: TextGenerator) -> None:

@@ -50,7 +50,7 @@ def generate(
     if not isinstance(loaded, TextGenerator):
         task = loaded.folder.task.config.task
         raise InputError(f"{model}: this model was trained to {task}; train one with --task generate")
-    pieces = loaded.stream(
+    pieces = loaded.pieces(
         prompt,
         max_new_tokens=max_new_tokens,
         temperature=temperature,

@@ -22,7 +22,6 @@ from wenmo.folder import folder_bytes, wenmo_version, write_json
 from wenmo.inference.loading import load
 from wenmo.tasks.classification import find_labels
 from wenmo.tasks.metrics import mean_and_interval, pareto_front
-from wenmo.tasks.pairs import text_of
 from wenmo.training.building import with_labels
 from wenmo.training.checkpointing import run_lock
 from wenmo.training.corpus import Corpus, read_corpus
@@ -247,7 +246,7 @@ class Comparison:
                 value = over_seeds["value"]
                 interval = {"value": value, "low": value - half, "high": value + half}
         low, high = max(judged.task.bounds[0], interval["low"]), min(judged.task.bounds[1], interval["high"])
-        texts = [text_of(row) for row in (corpus.dev or corpus.train)[:_TEXTS_TIMED]]
+        texts = judged.task.config.asked((corpus.dev or corpus.train)[:_TEXTS_TIMED])
         speed = measure_speed(load(place, device=self._device), texts)
         entry.row |= {
             "folder": str(place.relative_to(self._out).as_posix()),

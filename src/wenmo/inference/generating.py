@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,13 +70,22 @@ class TextGenerator:
         """Most tokens that the model reads at once; 0: any number. No place is used that no training text reached."""
 
     def generate(self, prompt: str = "", **settings: Any) -> Generated:
-        """Write on behind a prompt; the arguments are those of `stream`."""
+        """Write on behind a prompt; the arguments are those of `pieces`."""
         written = Generated("", 0, 0.0)
-        for _, so_far in self.stream(prompt, **settings):
+        for _, so_far in self.pieces(prompt, **settings):
             written = so_far
         return written
 
-    def stream(
+    def predict(self, texts: str | Iterable[str], **settings: Any) -> list[Generated]:
+        """Write on behind each text; one text gives a list of one. The arguments are those of `pieces`."""
+        return list(self.stream([texts] if isinstance(texts, str) else texts, **settings))
+
+    def stream(self, texts: Iterable[str], **settings: Any) -> Iterator[Generated]:
+        """As `predict`, one text after the other."""
+        for text in texts:
+            yield self.generate(text, **settings)
+
+    def pieces(
         self,
         prompt: str = "",
         *,

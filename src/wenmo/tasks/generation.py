@@ -22,7 +22,7 @@ from wenmo.data.batching import token_batch
 from wenmo.data.encoding import read_lines
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.readers import PACKED, Asked, read_rows
-from wenmo.data.rows import Row, RowSet
+from wenmo.data.rows import Row, RowSet, Text
 from wenmo.data.splits import SplitBy
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
@@ -77,6 +77,10 @@ class GenerationConfig(TaskConfig):
                 raise InputError(f"{source}: there is no text to learn from")
             return RowSet([Row(text, source=f"{source}:1")], notes=notes)
         return read_rows(source, **asked, require_label=False)
+
+    def asked(self, rows: Sequence[Row]) -> list[Text]:
+        """To go on behind nothing, or with a stream behind its first word: what is written takes the time."""
+        return ["" if self.unit == "text" else row.text.split(maxsplit=1)[0][:8] for row in rows[:20]]
 
     def split(self, rows: Sequence[Row], shares: Sequence[float], *, seed: int, by: SplitBy) -> list[list[Row]]:
         """A stream is cut where a share of its characters ends, the first part first."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from wenmo.data.batching import FIRST, SECOND
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.readers import Asked, read_rows
-from wenmo.data.rows import Row, RowSet
+from wenmo.data.rows import Row, RowSet, Text
 from wenmo.data.splits import SplitBy, split_rows
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
@@ -75,6 +75,10 @@ class TaskConfig(Config, ABC):
             InputError: the task has no use for a second file, or as `read`.
         """
         raise InputError(f"{target}: a file of targets is for translation; leave --target out, or name --task")
+
+    def asked(self, rows: Sequence[Row]) -> list[Text]:
+        """What a model is asked about rows, when its speed is measured."""
+        return [row.text if row.text_b is None else (row.text, row.text_b) for row in rows]
 
     def split(self, rows: Sequence[Row], shares: Sequence[float], *, seed: int, by: SplitBy) -> list[list[Row]]:
         """Rows in parts of these shares, the training part first, as `wenmo.data.splits.split_rows` says."""
