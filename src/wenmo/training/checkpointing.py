@@ -53,6 +53,8 @@ class Checkpoint:
     model: Mapping[str, Tensor]
     best: Mapping[str, Tensor] | None
     optimizer: Mapping[str, Tensor]
+    average: Mapping[str, Tensor] | None = None
+    """The moving mean of the weights, where a run keeps one."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -71,6 +73,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         write_weights(aside / "model.safetensors", checkpoint.model)
         if checkpoint.best is not None:
             write_weights(aside / "best.safetensors", checkpoint.best)
+        if checkpoint.average is not None:
+            write_weights(aside / "average.safetensors", checkpoint.average)
         write_weights(aside / "optimizer.safetensors", checkpoint.optimizer)
         write_json(aside / "state.json", asdict(checkpoint.state))
         if place.exists():
@@ -98,12 +102,13 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     place = places[-1]
     try:
         state = RunState(**json.loads((place / "state.json").read_text(encoding="utf-8")))
-        best = place / "best.safetensors"
+        best, average = place / "best.safetensors", place / "average.safetensors"
         return Checkpoint(
             state=state,
             model=load_file(place / "model.safetensors"),
             best=load_file(best) if best.exists() else None,
             optimizer=load_file(place / "optimizer.safetensors"),
+            average=load_file(average) if average.exists() else None,
         )
     except Exception as error:
         raise InputError(

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -28,6 +28,7 @@ from wenmo.features import IGNORED_LABEL
 from wenmo.tasks.answering import autocast
 from wenmo.tasks.task import Example, Task
 from wenmo.training import checkpointing as ckpt
+from wenmo.training.averaging import WeightAverage
 from wenmo.training.distribution import World
 from wenmo.training.optimization import (
     build_optimizers,
@@ -72,6 +73,7 @@ class Loop:
         self.optimizers = build_optimizers(task, settings, settings.lazy_rows and self.world.size == 1)
         self.state = ckpt.RunState()
         self._best: dict[str, Tensor] | None = None
+        self._average = WeightAverage(self.task, settings.average_decay) if settings.average_decay else None
         self._log = JsonLog(folder / "training.jsonl") if self.world.is_main else None
         self._norm = 0.0
         self._batches_of_epoch = 1
@@ -85,6 +87,8 @@ class Loop:
         self.state = checkpoint.state
         self.task.load_state_dict(dict(checkpoint.model))
         self._best = dict(checkpoint.best) if checkpoint.best is not None else None
+        if self._average is not None and checkpoint.average is not None:
+            self._average.load(checkpoint.average)
         load_optimizer_tensors(self.optimizers, dict(checkpoint.optimizer))
         return True
 
@@ -116,7 +120,8 @@ class Loop:
                     late, stopped = self._any_says(self._is_late(), interrupted.is_set())
                     looked = self._is_time_to_look(total) or (late and not stopped)
                     if looked:
-                        self._look_at_dev(late and not stopped)
+                        with self._average.in_place() if self._average is not None else nullcontext():
+                            self._look_at_dev(late and not stopped)
                     self._save_if_due(looked, force=stopped)
                     if stopped:
                         raise KeyboardInterrupt(f"stopped at step {self.state.step}; go on with --resume")
@@ -125,6 +130,8 @@ class Loop:
                 observer.finished()
         if self._best is not None:
             self.task.load_state_dict(self._best)
+        elif self._average is not None:
+            self.task.load_state_dict(self._average.weights)
         self.task.eval()
         return self.state
 
@@ -173,6 +180,8 @@ class Loop:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.task.constrain()
+        if self._average is not None:
+            self._average.update(self.state.step + 1)
         self.state.loss_sum += loss_value
         self.state.loss_count += labels
         return loss_value / labels
@@ -262,6 +271,7 @@ class Loop:
                     state=self.state,
                     model=self.task.state_dict(),
                     best=self._best,
+                    average=self._average.weights if self._average is not None else None,
                     optimizer=optimizer_tensors(self.optimizers),
                 ),
             )

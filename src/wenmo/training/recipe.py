@@ -167,6 +167,9 @@ class TrainingSettings(_Settings):
     """Longer gradients are scaled down to it; 0: not at all."""
     max_grad_value: _Amount = 0.0
     """Every partial derivative is cut to plus or minus this; 0: not at all."""
+    average_decay: _Share = 0.0
+    """What dev is asked and what is kept is a moving mean of the weights, which forgets at this rate, such as 0.999
+    an update; 0: the weights themselves."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the arithmetic; the weights are float32."""
     eval_steps: _Count = 0
