@@ -3,11 +3,12 @@
     WENMO_DATA=... python benchmarks/translation.py [--quick] [--json] [--model FOLDER] [--beams 4]
 
 Both read the ids of the test texts of Multi30k (1,000; 200 with --quick) and give the ids of the best answer, in one
-process, the methods taking turns after a round that does not count. ``--model`` names a trained `seq2seq-transformer`;
-without it the weights are random, the shape is that preset's, and since random weights hardly ever end a text, every
-answer has 20 tokens. Answers are ranked by their probability alone (length_penalty 0 there and here, because the
-penalties differ: transformers divides by a power of the length, wenmo as Wu et al. 2016), both look at twice as many
-candidates as there are beams and stop by the same rule, so both give the same answers: ``same`` says of how many texts.
+process, the methods taking turns after a round that does not count. ``--model`` names a `seq2seq-transformer` trained
+with -o model.norm_first=false, as Marian is made; without it the weights are random, the shape is that preset's, and
+since random weights hardly ever end a text, every answer has 20 tokens. Answers are ranked by their probability alone
+(length_penalty 0 there and here, because the penalties differ: transformers divides by a power of the length, wenmo as
+Wu et al. 2016), both look at twice as many candidates as there are beams and stop by the same rule, so both give the
+same answers: ``same`` says of how many texts.
 
 - marian given: batches of 32 in the given order, what a pipeline does;
 - marian sorted: batches of 32 of like length, longest first;
@@ -20,7 +21,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def random_folder(data: Path) -> ModelFolder:
     rows = read_parallel(data / "train.tsv").rows
     settings = TokenizerConfig(segmenter="bpe", vocab_size=8000, lowercase=False, fold_width=False)
     tokenizer = config.make_tokenizer(rows, settings)
-    model = with_sizes(preset("seq2seq-transformer").default_config(), tokenizer.vocab_size, 0)
+    sizes = with_sizes(preset("seq2seq-transformer").default_config(), tokenizer.vocab_size, 0)
+    model = replace(sizes, norm_first=False)
     task = config.build(build_model(model), model, None)
     task.take_tokenizer(tokenizer)
     task.initialize(torch.Generator().manual_seed(0))
@@ -191,7 +193,8 @@ def main() -> None:
     folder = load_folder(Path(asked.model)) if asked.model else random_folder(data)
     folder.task.eval()
     config = folder.task.extractor_config
-    assert isinstance(config, EncoderDecoderConfig)
+    if not isinstance(config, EncoderDecoderConfig) or config.norm_first:
+        raise SystemExit("--model: Marian has its layer norms behind each part; train with -o model.norm_first=false")
     texts = [row.text for row in read_parallel(data / "test.tsv").rows][: 200 if asked.quick else None]
     translator = Translator(folder, device="cpu")
     ids = translator.ids(texts)
