@@ -1,6 +1,7 @@
 """Every shipped recipe loads, says what it is, and trains."""
 
 import gzip
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -121,4 +122,4 @@ def test_a_recipe_trains_five_steps(file: Path, tmp_path: Path, monkeypatch: pyt
     if task.config.task == "classify":
         assert task.config.labels == ("negative", "positive")
     elif task.config.task == "tag":
-        assert set(task.config.labels) >= {"O", "S-w"} if inside else {"O", "B-PER"}
+        assert set(task.config.labels) >= ({"O", "S-w"} if inside else {"O", "B-PER"})

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from wenmo.features import Features, TokenBatch
 from wenmo.models.config import ModelConfig
 from wenmo.models.embeddings import UNKNOWN_ID
+from wenmo.models.tracing import note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,5 +64,9 @@ class Majority(nn.Module):
         """``last_hidden_state`` ``(batch, length, num_outputs)``; ``pooler_output``: the shares of the tags."""
         assert batch.input_ids is not None, "the most frequent tag is that of words"
         states = F.embedding(batch.input_ids, self.table) * batch.attention_mask.unsqueeze(2)
+        note("the most frequent tag of each word", states, "batch", "length", "num_outputs")
         shares = states.sum(dim=1) / batch.num_tokens.clamp(min=1).unsqueeze(1)
-        return Features(last_hidden_state=states, pooler_output=shares)
+        return Features(
+            last_hidden_state=states,
+            pooler_output=note("vector of the text, the shares of the tags", shares, "batch", "pooler_size"),
+        )
