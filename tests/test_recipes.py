@@ -1,7 +1,6 @@
 """Every shipped recipe loads, says what it is, and trains."""
 
 import gzip
-import math
 import re
 import tomllib
 from pathlib import Path
