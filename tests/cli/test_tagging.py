@@ -55,7 +55,6 @@ def test_what_is_for_classifiers_is_refused(model: Path, wenmo: Wenmo, tagged_fi
         ("predict", model, data, "--abstain", "0.1"),
         ("evaluate", model, data, "--abstain", "0.1"),
         ("evaluate", model, data, "--label-column", "ner"),
-        ("evaluate", model, data, "--out", tmp_path / "page.html"),
         ("embed", model, data, "--out", tmp_path / "x.npy"),
         ("train", data, "--model", "tfidf", "--out", tmp_path / "linear"),
         ("train", data, "--model", "bilstm", "--out", tmp_path / "b", "--text-column", "text", "--task", "tag"),
@@ -63,6 +62,13 @@ def test_what_is_for_classifiers_is_refused(model: Path, wenmo: Wenmo, tagged_fi
         answer = wenmo(*arguments)
         assert answer.code == 2, arguments
         assert answer.stderr.startswith("error: "), answer.stderr
+
+
+def test_an_evaluation_has_a_page(model: Path, wenmo: Wenmo, tagged_file: TaggedFile, tmp_path: Path) -> None:
+    answer = wenmo("evaluate", model, tagged_file("test.conll", 5, seed=2), "--out", tmp_path / "page.html")
+    assert answer.code == 0, answer.stderr
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "precision" in page and "recall" in page
 
 
 def test_a_recipe_that_was_saved_gives_the_same_model(model: Path, wenmo: Wenmo, tmp_path: Path) -> None:
