@@ -106,8 +106,8 @@ def common_confusions(confusion: Sequence[Sequence[int]], labels: Sequence[str])
     return element("ol", *items, class_="mistakes")
 
 
-def class_table(per_class: dict[str, dict[str, Any]]) -> Markup:
-    """Precision, recall and F1 of each label."""
+def class_table(per_class: dict[str, dict[str, Any]], noun: str = "label", counted: str = "texts") -> Markup:
+    """Precision, recall and F1 of each label, or of what else there are several kinds of."""
     rows = [
         element(
             "tr",
@@ -120,17 +120,17 @@ def class_table(per_class: dict[str, dict[str, Any]]) -> Markup:
         )
         for label, scores in per_class.items()
     ]
-    heads = [element("th", name, scope="col", class_="number") for name in ("F1, %", "precision", "recall", "texts")]
-    label_head = element("th", "Label", scope="col")
+    heads = [element("th", name, scope="col", class_="number") for name in ("F1, %", "precision", "recall", counted)]
+    label_head = element("th", noun.capitalize(), scope="col")
     drawing_head = element("th", element("span", "F1 as a bar", class_="unseen"), scope="col")
     table = element(
         "table",
-        element("caption", "Precision, recall and F1 of each label", class_="unseen"),
+        element("caption", f"Precision, recall and F1 of each {noun}", class_="unseen"),
         element("thead", element("tr", label_head, drawing_head, *heads)),
         element("tbody", *rows),
         class_="classes",
     )
-    return _scrollable(table, "Scores of each label")
+    return _scrollable(table, f"Scores of each {noun}")
 
 
 def hardest_examples(examples: Sequence[dict[str, Any]]) -> Markup:

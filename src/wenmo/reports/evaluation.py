@@ -11,6 +11,7 @@ from wenmo.reports.page import Section, page, section, write_page
 from wenmo.reports.reliability_chart import reliability_chart
 
 _FIGURES = ("accuracy", "macro_f1", "ece")
+"""Of a classifier, at the top of its page; of other models, all they have."""
 _CONFUSION_LABELS = 20
 """With more labels, only the commonest confusions are shown."""
 
@@ -40,8 +41,9 @@ def evaluation_page(result: Mapping[str, Any], *, model: str, data: str) -> str:
 
 def _header(result: Mapping[str, Any], model: str, data: str) -> Markup:
     metrics = result["metrics"]
-    figures = [_figure(name, metrics[name]) for name in ([n for n in _FIGURES if n in metrics] or metrics)]
-    facts = {"texts": quantities.count(result["rows"])}
+    chosen = [name for name in _FIGURES if name in metrics] if "per_class" in result else metrics
+    figures = [_figure(name, metrics[name]) for name in chosen]
+    facts = {"sentences" if "per_type" in result else "texts": quantities.count(result["rows"])}
     if "tokens" in result:
         facts["tokens"] = quantities.count(result["tokens"])
     if "labels" in result:
@@ -79,6 +81,10 @@ def _figure(name: str, score: Mapping[str, Any]) -> Markup:
 
 
 def _labels(result: Mapping[str, Any]) -> Section | None:
+    if result.get("per_type"):
+        plain = result["scheme"] == "none"
+        noun, counted = ("tag", "tokens") if plain else ("type", "entities")
+        return section("types", f"Each {noun}", answers.class_table(result["per_type"], noun, counted))
     if not result.get("per_class"):
         return None
     return section("labels", "Each label", answers.class_table(result["per_class"]))
