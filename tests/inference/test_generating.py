@@ -46,6 +46,7 @@ def test_it_goes_on_with_what_it_learnt(stream: TextGenerator) -> None:
     assert written.text == " are red\nviolets are blue"
     assert written.tokens == 25
     assert written.logprob > math.log(0.5)
+    assert stream.extractor is stream.task.extractor
 
 
 def test_pieces_put_together_are_the_text_and_a_stop_string_never_shows(stream: TextGenerator) -> None:

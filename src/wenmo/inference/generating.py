@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
+from torch import nn
 
 from wenmo.data.readers import stream_rows
 from wenmo.errors import InputError
@@ -57,6 +58,7 @@ class TextGenerator:
         assert writes(folder.tokenizer)
         self.folder = folder
         self.task: Generation = folder.task.eval()
+        self.extractor: nn.Module = self.task.extractor
         self.tokenizer: WritingTokenizer = folder.tokenizer
         self.labels: tuple[str, ...] = self.task.config.labels
         """By which a text can be asked for."""

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from wenmo.data.batching import BatchOrder, token_batch
 from wenmo.data.long_texts import LongTexts
@@ -78,6 +79,7 @@ class Translator:
             raise InputError(f"runtime={runtime!r} does not run a model that writes; use 'auto' or 'torch'")
         self.folder = folder
         self.task = cast(Translation, folder.task.eval())
+        self.extractor: nn.Module = self.task.extractor
         self.tokenizer = self.task.tokenizer
         reading = LongTexts.of_recipe(folder.recipe)
         self._reading = LongTexts(max(1, reading.max_length - 1), reading.how) if reading.max_length else reading
