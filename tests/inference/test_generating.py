@@ -103,6 +103,13 @@ def test_a_prompt_longer_than_the_model_reads_is_refused(tmp_path: Path) -> None
     assert model.generate("roses are", max_new_tokens=40).tokens == 40, "it goes on beyond what it reads at once"
 
 
+def test_characters_that_the_model_does_not_know_are_counted(
+    stream: TextGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream.generate("roses 你好", max_new_tokens=1)
+    assert "2 characters of the prompt are unknown to the model" in caplog.text
+
+
 def test_an_evaluation_says_how_likely_a_text_is(stream: TextGenerator, tmp_path: Path) -> None:
     (tmp_path / "same.txt").write_text(LINES * 4, encoding="utf-8")
     (tmp_path / "other.txt").write_text("deer sera solve\n" * 8, encoding="utf-8")

@@ -101,3 +101,11 @@ def test_a_file_wins_over_what_is_below_it(tmp_path: Path) -> None:
     below = {"data": {"test_share": 0.1, "dev_share": 0.2}}
     recipe = Recipe.build(model="textcnn", below=below, file=file)
     assert (recipe.data.test_share, recipe.data.dev_share) == (0.3, 0.2)
+
+
+def test_a_model_that_cannot_learn_a_task_is_refused_before_anything_else(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("some words\n", encoding="utf-8")
+    values = {"data": {"train": str(tmp_path / "book.txt")}}
+    with pytest.raises(InputError, match="a linear model cannot generate; it can classify"):
+        Recipe.build(model="tfidf", values=values)
+    assert Recipe.build(model="gru", values=values).task.task == "generate"

@@ -117,6 +117,8 @@ class Comparison:
             corpus = read_corpus(self._first.data, self._first.task)
             if not corpus.dev and not self._num_folds:
                 raise InputError("there are no dev texts to choose by; name --dev, or leave data.dev_share as it is")
+            if self._num_folds and len(corpus.train) == 1:
+                raise InputError("--folds: one stream of text has no folds; leave it out")
             with_labels(self._first, corpus, None)  # labels that no model can learn are said once, before any starts
             if self._num_folds:  # a rare label may be missing in a fold, and is an answer all the same
                 whole = Corpus(train=[*corpus.train, *corpus.dev])

@@ -1,6 +1,7 @@
 """A language model in use: it writes on behind a prompt, and says how likely texts are."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from wenmo.text.loading import WritingTokenizer, writes
 from wenmo.training.corpus import encode
 from wenmo.training.distribution import choose_device
 from wenmo.training.recipe import DataSettings
+
+logger = logging.getLogger(__name__)
 
 NUM_CHARACTERS, NUM_SUBWORDS = 200, 50
 """How many tokens are written unless a person says otherwise."""
@@ -177,6 +180,9 @@ class TextGenerator:
         if not first and not len(ids):
             [ids] = self.tokenizer.encode_batch([_BEGINNING])
         found = [*first, *ids.tolist()]
+        if num_unknown := int((ids == self.tokenizer.unk_token_id).sum()):
+            subject = "character of the prompt is" if num_unknown == 1 else "characters of the prompt are"
+            logger.warning("%d %s unknown to the model", num_unknown, subject)
         if self.limit and len(found) > self.limit:
             raise InputError(
                 f"the prompt has {len(found)} tokens, and the model reads at most {self.limit}; shorten it, or train "

@@ -79,8 +79,8 @@ class GenerationConfig(TaskConfig):
         return read_rows(source, **asked, require_label=False)
 
     def asked(self, rows: Sequence[Row]) -> list[Text]:
-        """To go on behind nothing, or with a stream behind its first word: what is written takes the time."""
-        return ["" if self.unit == "text" else row.text.split(maxsplit=1)[0][:8] for row in rows[:20]]
+        """To go on behind nothing, or with a stream behind its beginning: what is written takes the time."""
+        return ["" if self.unit == "text" else row.text.lstrip()[:8] for row in rows[:20]]
 
     def split(self, rows: Sequence[Row], shares: Sequence[float], *, seed: int, by: SplitBy) -> list[list[Row]]:
         """A stream is cut where a share of its characters ends, the first part first."""

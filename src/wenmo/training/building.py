@@ -19,7 +19,7 @@ from wenmo.text.loading import AnyTokenizer
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
-from wenmo.training.recipe import Recipe, located
+from wenmo.training.recipe import Recipe, located, refuse_unable
 
 
 def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> Recipe:
@@ -28,9 +28,7 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
     Raises:
         InputError: nothing can be learnt from the data.
     """
-    if recipe.task.task not in recipe.model.tasks:
-        able = " or ".join(recipe.model.tasks)
-        raise InputError(f"a {recipe.model.model_type} model cannot {recipe.task.task}; it can {able}")
+    refuse_unable(type(recipe.model), recipe.task.task)
     if getattr(recipe.model, "character_features", "none") != "none" and recipe.task.task != "tag":
         raise InputError("model.character_features is for taggers; leave it out")
     known = before.task.config if before else None

@@ -288,6 +288,7 @@ class Recipe(_Settings):
         merged = reduce(_merge, said, _merge(merged, {**task_config_class(task).defaults, "task": {"task": task}}))
         if "model_type" not in merged.get("model", {}):
             raise InputError("no model is named; use --model, for example --model textcnn")
+        refuse_unable(config_class(merged["model"]["model_type"]), task)
         return cls.from_dict(merged)
 
     @classmethod
@@ -338,6 +339,17 @@ def _for_any_model(from_file: Mapping[str, Any]) -> dict[str, Any]:
     data = {name: value for name, value in from_file.get("data", {}).items() if name not in _SUITS_ONE_MODEL}
     training = {name: value for name, value in from_file.get("training", {}).items() if name in _OF_ANY_TRAINING}
     return {**from_file, "data": data, "training": training}
+
+
+def refuse_unable(model: type[ModelConfig], task: str) -> None:
+    """Refuse a model that cannot learn a task.
+
+    Raises:
+        InputError: it cannot; the message says what it can.
+    """
+    if task not in model.tasks:
+        kind = model.__dataclass_fields__["model_type"].default
+        raise InputError(f"a {kind} model cannot {task}; it can {' or '.join(model.tasks)}")
 
 
 def _task_of(values: Mapping[str, Any]) -> str:
