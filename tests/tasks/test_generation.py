@@ -151,6 +151,12 @@ def test_what_cannot_be_learnt_is_refused(rows: list[Row], model: str, message: 
         settled(rows, model)
 
 
+def test_a_stream_of_blank_lines_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "blank.txt").write_text("\n\n", encoding="utf-8")
+    with pytest.raises(InputError, match="there is no text to learn from"):
+        GenerationConfig().read(str(tmp_path / "blank.txt"))
+
+
 def test_a_tokenizer_that_loses_white_space_is_refused() -> None:
     with pytest.raises(InputError, match="no text can be put together again; use code-points, bpe or unigram"):
         settled([Row("a b")]).make_tokenizer([Row("a b")], TokenizerConfig(segmenter="words"))

@@ -73,7 +73,7 @@ class GenerationConfig(TaskConfig):
             notes: list[str] = []
             lines = read_lines(source, encoding=asked.get("encoding"), tell=notes.append)
             text = "".join(f"{line.removesuffix(chr(13))}\n" for line in lines)
-            if len(text) < 2:
+            if len(text) < 2 or text.isspace():
                 raise InputError(f"{source}: there is no text to learn from")
             return RowSet([Row(text, source=f"{source}:1")], notes=notes)
         return read_rows(source, **asked, require_label=False)
