@@ -288,7 +288,9 @@ class Recipe(_Settings):
         merged = reduce(_merge, said, _merge(merged, {**task_config_class(task).defaults, "task": {"task": task}}))
         if "model_type" not in merged.get("model", {}):
             raise InputError("no model is named; use --model, for example --model textcnn")
-        refuse_unable(config_class(merged["model"]["model_type"]), task)
+        kind = config_class(merged["model"]["model_type"])
+        if merged.get("data", {}).get("train") and kind.fitting == "convex":
+            refuse_unable(kind, task)  # before its n-grams are held against the tokens of the task
         return cls.from_dict(merged)
 
     @classmethod
