@@ -129,5 +129,5 @@ def test_every_prompt_of_a_file_is_gone_on_with(stream: TextGenerator, tmp_path:
     head, first, _ = (tmp_path / "out.tsv").read_text(encoding="utf-8").splitlines()
     assert head == "text\ttokens\tlogprob"
     assert first.split("\t")[0] == lines[0]["text"].replace("\n", "\\n")
-    with pytest.raises(InputError, match=r"goes to \.tsv or \.jsonl"):
+    with pytest.raises(InputError, match=r"go to \.tsv, \.jsonl, all also with \.gz"):
         stream.predict_file(tmp_path / "prompts.txt", tmp_path / "out.xlsx")

@@ -187,7 +187,7 @@ def test_every_format_of_a_file(
 def test_calls_that_cannot_work_are_refused(make_tagger: Callable[..., Tagger], tmp_path: Path) -> None:
     tagger = make_tagger()
     (tmp_path / "a.conll").write_text("a O\n")
-    with pytest.raises(InputError, match=r"tags are written as \.conll, \.jsonl or \.tsv"):
+    with pytest.raises(InputError, match=r"tags go to \.conll, \.jsonl, \.tsv"):
         tagger.predict_file(tmp_path / "a.conll", tmp_path / "out.parquet")
     with pytest.raises(InputError, match="would take the place"):
         tagger.predict_file(tmp_path / "a.conll", tmp_path / "a.conll")

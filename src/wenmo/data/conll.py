@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import IO, NamedTuple, TextIO
 
 from wenmo.data.encoding import Tell, read_lines, source_name
 from wenmo.data.rows import Row, RowSet
@@ -91,7 +91,7 @@ def write_conll(path: Path, sentences: Iterable[tuple[Sequence[str], Sequence[st
     return number
 
 
-def print_conll(file: TextIO, sentences: Iterable[tuple[Sequence[str], Sequence[str]]]) -> int:
+def print_conll(file: IO[str], sentences: Iterable[tuple[Sequence[str], Sequence[str]]]) -> int:
     """As `write_conll`, into an open file. White space inside a token becomes ``_``."""
     written = 0
     for words, tags in sentences:

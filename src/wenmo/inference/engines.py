@@ -63,18 +63,26 @@ def known_precision(name: str) -> Precision:
     raise InputError(f"there is no precision {name!r}; the precisions are {', '.join(get_args(Precision))}")
 
 
+def packed_wanted(runtime: str, why_not: str) -> bool:
+    """Whether the packed runtime shall run a model; ``why_not`` says why it cannot, and is empty where it can.
+
+    Raises:
+        InputError: there is no such runtime, or it cannot run the model.
+    """
+    if runtime not in ("auto", "torch", "packed"):
+        raise InputError(f"there is no runtime {runtime!r}; the runtimes are auto, torch, packed")
+    if runtime == "packed" and why_not:
+        raise InputError(f"the packed runtime {why_not}; use auto or torch")
+    return runtime != "torch" and not why_not
+
+
 def choose_engine(extractor: nn.Module, runtime: str, device: torch.device, precision: Precision) -> Engine:
     """The engine of that name; for ``auto`` the fastest that covers the model.
 
     Raises:
         InputError: there is no such runtime, or it does not cover the model or the device.
     """
-    if runtime not in ("auto", "torch", "packed"):
-        raise InputError(f"there is no runtime {runtime!r}; the runtimes are auto, torch, packed")
-    why_not = _why_not_packed(extractor, device)
-    if runtime == "packed" and why_not:
-        raise InputError(f"the packed runtime {why_not}; use auto or torch")
-    if runtime == "torch" or why_not:
+    if not packed_wanted(runtime, _why_not_packed(extractor, device)):
         return TorchEngine(extractor, device, precision)
     if isinstance(extractor, Recurrent):
         return PackedRecurrent(extractor, torch.bfloat16 if precision == "bfloat16" else None)

@@ -2,12 +2,10 @@
 
 import json
 import logging
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +14,7 @@ from wenmo.data.readers import stream_rows
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
 from wenmo.inference.engines import known_precision
-from wenmo.inference.writers import STANDARD_OUTPUT, refuse_to_overwrite, written_aside
+from wenmo.inference.writers import format_of, open_output, refuse_to_overwrite
 from wenmo.tasks.answering import autocast
 from wenmo.tasks.generation import Generation
 from wenmo.tasks.sampling import Sampling
@@ -30,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 NUM_CHARACTERS, NUM_SUBWORDS = 200, 50
 """How many tokens are written unless a person says otherwise."""
+FORMATS = ("tsv", "jsonl")
 _BEGINNING = "\n"
 """What a stream goes on from where nothing is given."""
 
@@ -151,11 +150,9 @@ class TextGenerator:
     ) -> dict[str, Any]:
         """Write on behind every text of a source: a JSON line for each, or one tab-separated line."""
         refuse_to_overwrite(source, out)
-        wanted = file_format or ("tsv" if str(out) == STANDARD_OUTPUT else Path(out).suffix.removeprefix("."))
-        if wanted not in ("tsv", "jsonl"):
-            raise InputError(f"{out}: what was written goes to .tsv or .jsonl; name --out so")
+        wanted = file_format or format_of(out, FORMATS, "tsv", "texts")
         count = 0
-        with _opened(out) as file:
+        with open_output(out) as file:
             if wanted == "tsv":
                 file.write("text\ttokens\tlogprob\n")
             for row in stream_rows(source, **asked):
@@ -208,16 +205,6 @@ class TextGenerator:
                     shown = ready
                 if last:
                     return
-
-
-@contextmanager
-def _opened(out: str | Path) -> Iterator[TextIO]:
-    """Standard output, or a file that appears when all is written."""
-    if str(out) == STANDARD_OUTPUT:
-        yield sys.stdout
-        return
-    with written_aside(Path(out)) as aside, aside.open("w", encoding="utf-8", newline="\n") as file:
-        yield file
 
 
 def _held_back(text: str, stop: Sequence[str]) -> int:

@@ -15,9 +15,8 @@ from wenmo.data.batching import FIRST
 from wenmo.data.conll import separator_of
 from wenmo.data.store import TokenStore
 from wenmo.data.tag_schemes import SCHEMES, Span, spans_of
-from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
-from wenmo.inference.engines import known_precision
+from wenmo.inference.engines import known_precision, packed_wanted
 from wenmo.inference.tagging_engine import PackedTagger, why_not_tagged_packed
 from wenmo.inference.texts import windows
 from wenmo.tasks.tagging import Tagging, TagIds
@@ -175,11 +174,6 @@ def _choose_engine(task: Tagging, runtime: str, device: torch.device, precision:
     Raises:
         InputError: there is no such runtime, or it does not cover the model or the device.
     """
-    if runtime not in ("auto", "torch", "packed"):
-        raise InputError(f"there is no runtime {runtime!r}; the runtimes are auto, torch, packed")
-    why_not = why_not_tagged_packed(task, device)
-    if runtime == "packed" and why_not:
-        raise InputError(f"the packed runtime {why_not}; use auto or torch")
-    if runtime == "torch" or why_not:
+    if not packed_wanted(runtime, why_not_tagged_packed(task, device)):
         return None
     return PackedTagger(task, torch.bfloat16 if precision == "bfloat16" else None)

@@ -9,19 +9,16 @@
 All may end in ``.gz``. A source in CoNLL format is tagged word by word as it is cut there, any other as raw texts.
 """
 
-import gzip
 import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import IO, Any
 
 from wenmo.data.conll import is_conll, print_conll, read_conll
 from wenmo.data.readers import Asked, stream_rows
 from wenmo.errors import InputError
 from wenmo.inference.tagging import TaggedText, Tagger
-from wenmo.inference.writers import STANDARD_OUTPUT, refuse_to_overwrite, written_aside
+from wenmo.inference.writers import format_of, open_output, refuse_to_overwrite
 from wenmo.tasks.tag_sets import tag_column, words_of
 from wenmo.tasks.tagging_metrics import per_type
 
@@ -55,12 +52,12 @@ def predict_file(
         JobError: the result could not be written; there is no half-written file.
     """
     refuse_to_overwrite(source, out)
-    file_format = file_format or _format_of(out)
+    file_format = file_format or format_of(out, FORMATS, "conll", "tags")
     if file_format not in FORMATS:
         raise InputError(f"there is no format {file_format!r} for tags; the formats are {', '.join(FORMATS)}")
     rows = spans = 0
     answers = _answers(model, source, text_column, encoding)
-    with _open_answers(out) as file:
+    with open_output(out) as file:
         if file_format == "tsv":
             file.write("row\tstart\tend\ttype\ttext\n")
         for answer in answers:
@@ -115,19 +112,7 @@ def _answers(model: Tagger, source: str | Path, text_column: str | None, encodin
     return model.stream_words(words_of(row) for row in read.rows)
 
 
-@contextmanager
-def _open_answers(out: str | Path) -> Iterator[TextIO]:
-    if str(out) == STANDARD_OUTPUT:
-        yield sys.stdout
-        return
-    with (
-        written_aside(Path(out)) as aside,
-        (gzip.open if str(out).endswith(".gz") else open)(aside, "wt", encoding="utf-8", newline="\n") as file,
-    ):
-        yield cast(TextIO, file)
-
-
-def _write(file: TextIO, file_format: str, answer: TaggedText, row: int) -> None:
+def _write(file: IO[str], file_format: str, answer: TaggedText, row: int) -> None:
     if file_format == "conll":
         print_conll(file, [(answer.tokens, answer.tags)])
     elif file_format == "jsonl":
@@ -136,12 +121,3 @@ def _write(file: TextIO, file_format: str, answer: TaggedText, row: int) -> None
         for span in answer.spans:
             text = " ".join(span.text.split())
             file.write(f"{row}\t{span.start}\t{span.end}\t{span.type}\t{text}\n")
-
-
-def _format_of(out: str | Path) -> str:
-    if str(out) == STANDARD_OUTPUT:
-        return "conll"
-    ending = Path(str(out).removesuffix(".gz")).suffix.lower().removeprefix(".")
-    if ending not in FORMATS:
-        raise InputError(f"{out}: tags are written as .conll, .jsonl or .tsv, all also with .gz; name --out so")
-    return ending

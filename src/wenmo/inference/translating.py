@@ -17,6 +17,7 @@ from wenmo.data.long_texts import LongTexts
 from wenmo.data.parallel import read_parallel, stream_texts
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
+from wenmo.inference.engines import known_precision
 from wenmo.inference.translation_files import open_translations
 from wenmo.inference.writers import refuse_to_overwrite
 from wenmo.tasks.answering import autocast
@@ -73,8 +74,6 @@ class Translator:
         Raises:
             InputError: there is no such precision, or the runtime does not run it.
         """
-        if precision not in ("float32", "bfloat16"):
-            raise InputError(f"there is no precision {precision!r}; the precisions are float32, bfloat16")
         if runtime not in ("auto", "torch"):
             raise InputError(f"runtime={runtime!r} does not run a model that writes; use 'auto' or 'torch'")
         self.folder = folder
@@ -84,7 +83,7 @@ class Translator:
         reading = LongTexts.of_recipe(folder.recipe)
         self._reading = LongTexts(max(1, reading.max_length - 1), reading.how) if reading.max_length else reading
         self._device = choose_device(device)
-        self._precision = precision
+        self._precision = known_precision(precision)
         self.task.to(self._device)
 
     def predict(

@@ -9,16 +9,14 @@ Line breaks of any kind and tabs inside an answer become spaces in ``.tsv`` and 
 an empty answer. Every format may end in ``.gz``.
 """
 
-import gzip
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from wenmo.errors import InputError
-from wenmo.inference.writers import STANDARD_OUTPUT, written_aside
+from wenmo.inference.writers import format_of, open_output
 
 FORMATS = ("tsv", "jsonl", "txt")
 Write = Callable[[dict[str, Any]], None]
@@ -32,26 +30,13 @@ def open_translations(out: str | Path, file_format: str, num_answers: int) -> It
         InputError: there is no such format, or it has no room for so many answers.
         JobError: the file could not be written.
     """
-    file_format = file_format or _format_of(out)
+    file_format = file_format or format_of(out, FORMATS, "tsv", "translations")
     if file_format not in FORMATS:
         raise InputError(f"there is no format {file_format!r}; the formats are {', '.join(FORMATS)}")
     if file_format == "txt" and num_answers > 1:
         raise InputError(f"a .txt has one answer a line, and {num_answers} are asked for; write .tsv or .jsonl")
-    if str(out) == STANDARD_OUTPUT:
-        yield _writer(sys.stdout, file_format, num_answers)
-        return
-    opened = gzip.open if str(out).endswith(".gz") else open
-    with written_aside(Path(out)) as aside, opened(aside, "wt", encoding="utf-8", newline="\n") as file:
+    with open_output(out) as file:
         yield _writer(file, file_format, num_answers)
-
-
-def _format_of(out: str | Path) -> str:
-    if str(out) == STANDARD_OUTPUT:
-        return "tsv"
-    ending = Path(str(out).removesuffix(".gz")).suffix.lower().removeprefix(".")
-    if ending not in FORMATS:
-        raise InputError(f"{out}: translations are written as .tsv, .jsonl or .txt, all also with .gz; name --out so")
-    return ending
 
 
 def _writer(file: IO[str], file_format: str, num_answers: int) -> Write:

@@ -125,19 +125,17 @@ def open_answers(out: str | Path, predictor: Predictor, file_format: str) -> Ite
     depth = predictor.task.hierarchy.depth if predictor.task.hierarchy else 0
     if file_format not in FORMATS:
         raise InputError(f"there is no format {file_format!r}; the formats are {', '.join(FORMATS)}")
-    if str(out) == STANDARD_OUTPUT:
-        if file_format == "parquet":
-            raise InputError("parquet does not go to standard output; name a file with --out")
-        yield _text_writer(sys.stdout, file_format, labels, depth)
-        return
-    with written_aside(Path(out)) as aside:
-        if file_format == "parquet":
-            with _ParquetWriter(aside, labels, multi_label, has_levels=depth > 0) as parquet:
-                yield parquet
-            return
-        packed = str(out).endswith(".gz")
-        with (gzip.open if packed else open)(aside, "wt", encoding="utf-8", newline="\n") as file:
+    if file_format != "parquet":
+        with open_output(out) as file:
             yield _text_writer(file, file_format, labels, depth)
+        return
+    if str(out) == STANDARD_OUTPUT:
+        raise InputError("parquet does not go to standard output; name a file with --out")
+    with (
+        written_aside(Path(out)) as aside,
+        _ParquetWriter(aside, labels, multi_label, has_levels=depth > 0) as parquet,
+    ):
+        yield parquet
 
 
 @contextmanager
@@ -156,6 +154,36 @@ def written_aside(path: Path) -> Iterator[Path]:
         raise JobError(f"{path}: could not be written ({error}); free some space or choose another --out") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_output(out: str | Path) -> Iterator[IO[str]]:
+    """Standard output, or a text file, packed where it ends in .gz, that appears when all is written or not at all.
+
+    Raises:
+        JobError: writing failed, for example because the disk is full.
+    """
+    if str(out) == STANDARD_OUTPUT:
+        yield sys.stdout
+        return
+    opened = gzip.open if str(out).endswith(".gz") else open
+    with written_aside(Path(out)) as aside, opened(aside, "wt", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def format_of(out: str | Path, formats: Sequence[str], default: str, what: str) -> str:
+    """The format that the ending of ``out`` names, or ``default`` for standard output.
+
+    Raises:
+        InputError: it names none of ``formats``.
+    """
+    if str(out) == STANDARD_OUTPUT:
+        return default
+    ending = Path(str(out).removesuffix(".gz")).suffix.lower().removeprefix(".")
+    if ending not in formats:
+        listed = ", ".join(f".{each}" for each in formats)
+        raise InputError(f"{out}: {what} go to {listed}, all also with .gz; name --out so")
+    return ending
 
 
 def refuse_to_overwrite(source: str | Path, out: str | Path) -> None:

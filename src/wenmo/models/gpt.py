@@ -71,6 +71,7 @@ class Gpt(nn.Module):
             max_position_embeddings=config.max_position_embeddings,
             position_embedding_type=config.position_embedding_type,
             padding_id=None,
+            tied=config.tie_word_embeddings,
             hidden_dropout_prob=config.hidden_dropout_prob,
         )
         self.decoder = TransformerStack(

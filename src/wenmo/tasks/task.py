@@ -25,6 +25,7 @@ from wenmo.features import TokenBatch
 from wenmo.models.config import Config, ModelConfig
 from wenmo.models.windows import Windows
 from wenmo.tasks.metrics import Interval
+from wenmo.tasks.pairs import text_of
 from wenmo.text.loading import AnyTokenizer
 from wenmo.text.tokenizer_config import TokenizerConfig
 
@@ -78,7 +79,7 @@ class TaskConfig(Config, ABC):
 
     def asked(self, rows: Sequence[Row]) -> list[Text]:
         """What a model is asked about rows, when its speed is measured."""
-        return [row.text if row.text_b is None else (row.text, row.text_b) for row in rows]
+        return [text_of(row) for row in rows]
 
     def split(self, rows: Sequence[Row], shares: Sequence[float], *, seed: int, by: SplitBy) -> list[list[Row]]:
         """Rows in parts of these shares, the training part first, as `wenmo.data.splits.split_rows` says."""

@@ -18,22 +18,20 @@ from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.tokenizer_config import (
     Encoding,
     SavedSettings,
+    SpecialIds,
     TokenizerConfig,
     fingerprint_of,
     read_settings,
     strings,
     write_settings,
 )
-from wenmo.text.vocabulary import BOS_TOKEN, EOS_TOKEN, SEP_TOKEN, UNK_TOKEN, read_vocabulary, write_aside
+from wenmo.text.vocabulary import UNK_TOKEN, read_vocabulary, write_aside
 
 _VERSION = "1"
 
 
-class CodePointTokenizer:
+class CodePointTokenizer(SpecialIds):
     """Gives each character an id, and ids their characters. Safe to use from several threads."""
-
-    pad_token_id = 0
-    unk_token_id = 1
 
     def __init__(self, vocabulary: list[str], config: TokenizerConfig, *, conversion: str = "") -> None:
         """Use `train` or `load`; ``conversion`` is the version of the Chinese conversion it was trained with."""
@@ -64,21 +62,6 @@ class CodePointTokenizer:
     def vocab_size(self) -> int:
         """Number of ids, with those of the special tokens."""
         return len(self.vocabulary)
-
-    @property
-    def sep_token_id(self) -> int | None:
-        """What stands between two texts; None where the vocabulary has no separator."""
-        return self.config.special_id(SEP_TOKEN)
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """What a text that is written begins with; None where the vocabulary has no boundaries."""
-        return self.config.special_id(BOS_TOKEN)
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """What a text that is written ends with; None where the vocabulary has no boundaries."""
-        return self.config.special_id(EOS_TOKEN)
 
     def tokenize(self, text: str) -> list[str]:
         """The characters of the text."""

@@ -33,13 +33,14 @@ from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.tokenizer_config import (
     Encoding,
     SavedSettings,
+    SpecialIds,
     TokenizerConfig,
     fingerprint_of,
     read_settings,
     strings,
     write_settings,
 )
-from wenmo.text.vocabulary import BOS_TOKEN, EOS_TOKEN, SEP_TOKEN, read_json, write_aside
+from wenmo.text.vocabulary import read_json, write_aside
 
 DEFAULT_VOCAB_SIZE = 8000
 """Where ``vocab_size`` is 0."""
@@ -52,11 +53,8 @@ _PENALTIES = 0.0257
 more for what a float adds."""
 
 
-class SubwordTokenizer:
+class SubwordTokenizer(SpecialIds):
     """Gives a text ids, and ids their text. Safe to use from several threads."""
-
-    pad_token_id = 0
-    unk_token_id = 1
 
     def __init__(self, backend: tokenizers.Tokenizer, config: TokenizerConfig, *, conversion: str = "") -> None:
         """Use `train` or `load`; ``conversion`` is the version of the Chinese conversion it was trained with."""
@@ -102,21 +100,6 @@ class SubwordTokenizer:
     def vocab_size(self) -> int:
         """Number of ids, with those of the special tokens."""
         return len(self.vocabulary)
-
-    @property
-    def sep_token_id(self) -> int | None:
-        """What stands between two texts; None where the vocabulary has no separator."""
-        return self.config.special_id(SEP_TOKEN)
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """What a text that is written begins with; None where the vocabulary has no boundaries."""
-        return self.config.special_id(BOS_TOKEN)
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """What a text that is written ends with; None where the vocabulary has no boundaries."""
-        return self.config.special_id(EOS_TOKEN)
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of the text, written as bytes."""

@@ -102,6 +102,29 @@ class TokenizerConfig:
             raise InputError("min_frequency is not for segmenter 'unigram', which keeps the likeliest; set vocab_size")
 
 
+class SpecialIds:
+    """The ids of the special tokens of a tokenizer, whatever its other tokens are."""
+
+    pad_token_id = 0
+    unk_token_id = 1
+    config: TokenizerConfig
+
+    @property
+    def sep_token_id(self) -> int | None:
+        """What stands between two texts; None where the vocabulary has no separator."""
+        return self.config.special_id(SEP_TOKEN)
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """What a text that is written begins with; None where the vocabulary has no boundaries."""
+        return self.config.special_id(BOS_TOKEN)
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """What a text that is written ends with; None where the vocabulary has no boundaries."""
+        return self.config.special_id(EOS_TOKEN)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
     """One text as tokens. ``ids``, ``tokens`` and ``offsets`` are equally long."""

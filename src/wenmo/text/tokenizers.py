@@ -25,12 +25,17 @@ from wenmo.errors import InputError
 from wenmo.text.ngrams import NUM_CODE_POINTS, Ids, RunIndex, code_points, count_runs, runs_of, split
 from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.segmentation import Span, choose_segmenter, load_segmenter, token_text
-from wenmo.text.tokenizer_config import Encoding, SavedSettings, fingerprint_of, read_settings, strings, write_settings
+from wenmo.text.tokenizer_config import (
+    Encoding,
+    SavedSettings,
+    SpecialIds,
+    fingerprint_of,
+    read_settings,
+    strings,
+    write_settings,
+)
 from wenmo.text.tokenizer_config import TokenizerConfig as TokenizerConfig
 from wenmo.text.vocabulary import (
-    BOS_TOKEN,
-    EOS_TOKEN,
-    SEP_TOKEN,
     check_vocabulary,
     read_vocabulary,
     write_vocabulary,
@@ -41,11 +46,8 @@ _CHUNK = 1024
 """Texts that are encoded together."""
 
 
-class Tokenizer:
+class Tokenizer(SpecialIds):
     """Gives a text the same ids in training and in use, in any process. Safe to use from several threads."""
-
-    pad_token_id = 0
-    unk_token_id = 1
 
     def __init__(
         self, vocabulary: list[str], config: TokenizerConfig, *, segmenter_version: str = "", conversion: str = ""
@@ -103,21 +105,6 @@ class Tokenizer:
         """
         check_vocabulary(vocabulary, config.special_tokens)
         return cls(list(vocabulary), config)
-
-    @property
-    def sep_token_id(self) -> int | None:
-        """What stands between two texts; None where the vocabulary has no separator."""
-        return self.config.special_id(SEP_TOKEN)
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """What a text that is written begins with; None where the vocabulary has no boundaries."""
-        return self.config.special_id(BOS_TOKEN)
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """What a text that is written ends with; None where the vocabulary has no boundaries."""
-        return self.config.special_id(EOS_TOKEN)
 
     @property
     def vocab_size(self) -> int:

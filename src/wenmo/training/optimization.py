@@ -120,8 +120,6 @@ def build_optimizers(task: nn.Module, settings: TrainingSettings, lazy_rows: boo
 
 def _tables(task: nn.Module) -> list[nn.Embedding]:
     """The tables of vectors that nothing else shares: one that also is an output layer has a gradient in every row."""
-    if getattr(getattr(task, "extractor_config", None), "tie_word_embeddings", False):
-        return []
     uses = Counter(id(p) for module in task.modules() for p in module.parameters(recurse=False))
     uses.update(id(m.words.weight) for m in task.modules() if isinstance(m, WordEmbeddings) and m.tied)
     return [
