@@ -16,13 +16,10 @@ from typing import Any
 import numpy as np
 
 import wenmo
+from line_chart import Line, line_chart
 from wenmo.data.parallel import read_parallel
-from wenmo.reports.axes import Axis, around, label
-from wenmo.reports.markup import Markup, element
+from wenmo.reports.markup import Markup
 from wenmo.tasks.translation_metrics import translation_metrics
-
-WIDTH, HEIGHT, LEFT, BOTTOM = 560, 340, 48, 44
-COLOURS = ("#1b6ca8", "#c8553d", "#3f8f4f", "#7a5195")
 
 
 def measured(test: Path, models: Sequence[tuple[str, str]], num_bins: int) -> list[dict[str, Any]]:
@@ -51,40 +48,12 @@ def measured(test: Path, models: Sequence[tuple[str, str]], num_bins: int) -> li
 
 def figure(rows: Sequence[dict[str, Any]]) -> Markup:
     """BLEU over words, a line for each model, with the intervals as bars."""
-    names = list(dict.fromkeys(row["model"] for row in rows))
-    words = [row["mean_words"] for row in rows]
-    x_axis = Axis(min(words) - 1, max(words) + 1, LEFT, WIDTH - 12)
-    y_axis = Axis(*around([row[end] for row in rows for end in ("low", "high")]), HEIGHT - BOTTOM, 16)
-    parts: list[Markup] = []
-    for tick in y_axis.ticks(6):
-        y = y_axis.at(tick)
-        parts.append(element("line", x1=LEFT, x2=WIDTH - 12, y1=y, y2=y, stroke="#ddd"))
-        parts.append(element("text", label(tick), x=LEFT - 6, y=y + 4, text_anchor="end"))
-    for tick in x_axis.ticks(6):
-        parts.append(element("text", label(tick), x=x_axis.at(tick), y=HEIGHT - BOTTOM + 18, text_anchor="middle"))
-    parts.append(element("text", "words of the source", x=WIDTH - 12, y=HEIGHT - 6, text_anchor="end"))
-    parts.append(element("text", "BLEU", x=2, y=12))
-    for number, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
+    lines = []
+    for name in dict.fromkeys(row["model"] for row in rows):
         own = [row for row in rows if row["model"] == name]
-        points = [(x_axis.at(row["mean_words"]), y_axis.at(row["value"])) for row in own]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(element("polyline", points=path, fill="none", stroke=colour, stroke_width=2))
-        for row, (x, _) in zip(own, points, strict=True):
-            low, high = y_axis.at(row["low"]), y_axis.at(row["high"])
-            parts.append(element("line", x1=x, x2=x, y1=low, y2=high, stroke=colour, stroke_opacity=0.5))
-        parts.append(element("text", name, x=LEFT + 10, y=HEIGHT - BOTTOM - 12 - 16 * number, fill=colour))
-    background = element("rect", width=WIDTH, height=HEIGHT, fill="white")
-    return element(
-        "svg",
-        background,
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        width=WIDTH,
-        height=HEIGHT,
-        font_family="sans-serif",
-        font_size=12,
-    )
+        intervals = [(row["low"], row["high"]) for row in own]
+        lines.append(Line(name, [row["mean_words"] for row in own], [row["value"] for row in own], intervals))
+    return line_chart(lines, x_title="words of the source", y_title="BLEU")
 
 
 def main() -> None:
