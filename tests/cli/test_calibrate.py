@@ -67,3 +67,10 @@ def test_the_use_that_is_proposed_is_one_that_works(wenmo, trained, tmp_path):
     answer = wenmo("calibrate", trained, few, "--out", tmp_path / "sure")
     proposed = answer.stdout.partition(" FILE")[2].split()
     assert wenmo("predict", tmp_path / "sure", trained.parent / "test.tsv", *proposed).code == 0
+
+
+def test_a_confidence_without_a_promise_is_a_mistake(wenmo, trained):
+    for verb in ("predict", "evaluate"):
+        answer = wenmo(verb, trained, trained.parent / "test.tsv", "--confidence", "0.9")
+        assert answer.code == 2
+        assert "--confidence is that of --abstain" in answer.stderr

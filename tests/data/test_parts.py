@@ -72,3 +72,18 @@ def test_the_tokenizer_is_trained_on_train_and_can_be_chosen(tmp_path):
 def test_nothing_to_check_says_how_to_name_something():
     with pytest.raises(InputError, match=r"wenmo check train\.tsv test\.tsv"):
         check()
+
+
+def test_texts_with_their_translation_are_checked_as_pairs(tmp_path):
+    table = tmp_path / "pairs.tsv"
+    table.write_text("source\ttarget\na dog\tein Hund\na cat\teine Katze\na dog\tein Hund\n", encoding="utf-8")
+    report = check(table)
+    assert report.parts["train"].rows == 3
+    assert [(each.kind, each.count) for each in report.findings] == [("duplicates", 1)]
+
+
+def test_a_text_without_labels_is_checked_line_by_line(tmp_path):
+    text = tmp_path / "novel.txt"
+    text.write_text("It was a dark night.\n\nIt rained.\n", encoding="utf-8")
+    part = check(text).parts["train"]
+    assert (part.rows, part.dropped, part.labels) == (2, 1, {})

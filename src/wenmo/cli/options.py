@@ -100,7 +100,7 @@ Abstain = Annotated[
     typer.Option(metavar="SHARE", help="Answer only so much that at most this share is wrong, such as 0.02."),
 ]
 Confidence = Annotated[
-    float, typer.Option(metavar="SHARE", help="With which the promise of --abstain holds; else 0.95.")
+    float | None, typer.Option(metavar="SHARE", help="With which the promise of --abstain holds; else 0.95.")
 ]
 
 # ---- settings --------------------------------------------------------------------------------------------------------

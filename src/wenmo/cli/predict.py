@@ -20,7 +20,7 @@ def predict(
         str | None, typer.Option(metavar="FILE", help="Write .tsv, .jsonl or .parquet instead of printing.")
     ] = None,
     abstain: options.Abstain = None,
-    confidence: options.Confidence = 0.95,
+    confidence: options.Confidence = None,
     num_beams: Annotated[
         int | None,
         typer.Option("--beams", metavar="N", help="Translation: hypotheses kept while searching; 1 is greedy."),
@@ -51,6 +51,7 @@ def predict(
     from wenmo.inference.predictor import Predictor
     from wenmo.inference.writers import predict_file
 
+    held_with = _held_with(abstain, confidence)
     loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
     if not isinstance(loaded, Predictor):
         if abstain is not None:
@@ -71,7 +72,7 @@ def predict(
             print_json(written) if as_json else print_message(f"{written['rows']:,} answers in {out}")
         return
     _asked_of_translator(loaded, num_beams, n_best, alignments)
-    promise = loaded.promise(abstain, confidence) if abstain is not None else None
+    promise = loaded.promise(abstain, held_with) if abstain is not None else None
     if promise is not None:
         print_message(promise.sentence())
     if out is None and results().is_terminal and not as_json:
@@ -91,6 +92,17 @@ def predict(
     )
     if out is not None:
         print_json(written) if as_json else print_message(_written(written, out))
+
+
+def _held_with(abstain: float | None, confidence: float | None) -> float:
+    """With which confidence a promise is to hold; one that is asked for without a promise is a mistake."""
+    from wenmo.tasks.abstention import CONFIDENCE
+
+    if confidence is not None and abstain is None:
+        raise InputError(
+            "--confidence is that of --abstain; name the error that is promised, for example --abstain 0.02"
+        )
+    return CONFIDENCE if confidence is None else confidence
 
 
 def _asked_of_translator(
@@ -158,7 +170,7 @@ def evaluate(
     *,
     out: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write a page with everything as well.")] = None,
     abstain: options.Abstain = None,
-    confidence: options.Confidence = 0.95,
+    confidence: options.Confidence = None,
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Another model: is the difference more than chance?")
     ] = None,
@@ -183,7 +195,7 @@ def evaluate(
         model,
         data,
         abstain=abstain,
-        confidence=confidence,
+        confidence=_held_with(abstain, confidence),
         against=against,
         text_column=text_column,
         text_b_column=text_b_column,

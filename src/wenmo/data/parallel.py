@@ -18,6 +18,11 @@ SOURCE_COLUMN, TARGET_COLUMN = "source", "target"
 _TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".xlsm")
 
 
+def is_parallel(source: str | Path) -> bool:
+    """Whether a source is a table of texts with what they shall become."""
+    return {SOURCE_COLUMN, TARGET_COLUMN} <= set(column_names(source))
+
+
 def read_parallel(source: str | Path, target: str | Path | None = None, **asked: Unpack[Asked]) -> RowSet:
     """Read texts with their targets.
 

@@ -10,7 +10,9 @@ from wenmo.data.check_tags import broken_sentences, labelled_by_types
 from wenmo.data.conll import ENDINGS as CONLL_ENDINGS
 from wenmo.data.conll import is_conll, read_conll
 from wenmo.data.encoding import STANDARD_INPUT
-from wenmo.data.readers import read_rows
+from wenmo.data.parallel import is_parallel, read_parallel
+from wenmo.data.readers import Asked, read_rows
+from wenmo.data.rows import RowSet
 from wenmo.data.tag_schemes import infer_scheme
 from wenmo.errors import InputError
 from wenmo.text.loading import AnyTokenizer, train_tokenizer
@@ -62,20 +64,15 @@ def check(
     """
     named = {name: source for name, source in (("train", train), ("dev", dev), ("test", test)) if source is not None}
     parts = name_parts(sources, named)
-    rows = {
-        name: labelled_by_types(read_conll(source, encoding=encoding))
-        if is_conll(source)
-        else read_rows(
-            source,
-            text_column=text_column,
-            text_b_column=text_b_column,
-            label_column=label_column,
-            label_separator=label_separator,
-            group_column=group_column,
-            encoding=encoding,
-        )
-        for name, source in parts.items()
+    asked: Asked = {
+        "text_column": text_column,
+        "text_b_column": text_b_column,
+        "label_column": label_column,
+        "label_separator": label_separator,
+        "group_column": group_column,
+        "encoding": encoding,
     }
+    rows = {name: _read(source, asked) for name, source in parts.items()}
     if not isinstance(tokenizer, AnyTokenizer):
         learnt_from = rows.get("train") or next(iter(rows.values()))
         texts = (text for row in learnt_from.rows for text in (row.text, row.text_b) if text)
@@ -85,6 +82,17 @@ def check(
     scheme = infer_scheme([row.tags for row in learnt.rows if row.tags])
     broken = [finding for name, part in rows.items() for finding in broken_sentences(name, part.rows, scheme)]
     return replace(report, findings=[*broken, *report.findings])
+
+
+def _read(source: str | Path, asked: Asked) -> RowSet:
+    """The rows of a part; what stands in a column of its own in another kind of data has its like here."""
+    if is_conll(source):
+        return labelled_by_types(read_conll(source, encoding=asked.get("encoding")))
+    if not any(asked.values()) and is_parallel(source):
+        found = read_parallel(source)
+        return replace(found, rows=[replace(row, text_b=row.target) for row in found.rows])
+    plain = Path(source).name.removesuffix(".gz").removesuffix(".zst").endswith(".txt")
+    return read_rows(source, **asked, require_label=not plain)
 
 
 def name_parts(sources: tuple[str | Path, ...], named: Mapping[str, str | Path]) -> dict[str, str | Path]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from wenmo.data.conll import ENDINGS as CONLL_ENDINGS
+from wenmo.data.parallel import is_parallel
 from wenmo.data.peoples_daily import is_peoples_daily
-from wenmo.data.readers import PACKED, column_names
+from wenmo.data.readers import PACKED
 from wenmo.errors import InputError
 from wenmo.tasks.task import TaskConfig
 
@@ -31,7 +32,7 @@ def task_of_source(source: str) -> str:
     unpacked = path.with_suffix("") if path.suffix.lower() in PACKED else path
     if (task := _ENDINGS.get(unpacked.suffix.lower())) and path.is_file():
         return task
-    return "translate" if {"source", "target"} <= set(column_names(source)) else "classify"
+    return "translate" if is_parallel(source) else "classify"
 
 
 def task_config_class(task: object) -> type[TaskConfig]:
