@@ -61,10 +61,10 @@ def test_company_and_padding_never_change_a_text_with_any_option(
     values: dict[str, Any], tiny: Callable[..., nn.Module], batch_of: Callable[..., TokenBatch]
 ) -> None:
     model = tiny("rnn", **{"cell": "lstm", **values})
-    together, dirty = model(batch_of([*TEXTS, []])), model(batch_of([*TEXTS, []], garbage=9))
+    together, dirty = model(batch_of([*TEXTS, []]), use_cache=True), model(batch_of([*TEXTS, []], garbage=9))
     close(together.pooler_output, dirty.pooler_output)
     for row, text in enumerate([*TEXTS, []]):
-        alone = model(batch_of([text]))
+        alone = model(batch_of([text]), use_cache=True)
         close(alone.pooler_output[0], together.pooler_output[row])
         close(alone.last_hidden_state[0, : len(text)], together.last_hidden_state[row, : len(text)])
         for one, other in zip(alone.past_key_values.tensors(), together.past_key_values.tensors(), strict=True):
@@ -110,11 +110,12 @@ def test_a_text_in_pieces_with_the_state_carried_is_the_text_in_one(
     name: str, tiny: Callable[..., nn.Module], batch_of: Callable[..., TokenBatch]
 ) -> None:
     model = tiny(name, num_hidden_layers=2)
-    whole = model(batch_of(TEXTS))
-    first = model(batch_of([text[:3] for text in TEXTS]))
+    whole = model(batch_of(TEXTS), use_cache=True)
+    first = model(batch_of([text[:3] for text in TEXTS]), use_cache=True)
     rest = batch_of([text[3:] for text in TEXTS])
     second = model(
-        TokenBatch(input_ids=rest.input_ids, attention_mask=rest.attention_mask, past_key_values=first.past_key_values)
+        TokenBatch(input_ids=rest.input_ids, attention_mask=rest.attention_mask, past_key_values=first.past_key_values),
+        use_cache=True,
     )
     close(whole.last_hidden_state[0, 3:], second.last_hidden_state[0])
     for one, other in zip(whole.past_key_values.tensors(), second.past_key_values.tensors(), strict=True):
@@ -228,7 +229,7 @@ def test_a_residual_layer_adds_its_input() -> None:
 def test_last_is_what_each_direction_knows_behind_its_last_step(
     tiny: Callable[..., nn.Module], batch_of: Callable[..., TokenBatch]
 ) -> None:
-    features = tiny("bilstm", pooling="last")(batch_of(TEXTS))
+    features = tiny("bilstm", pooling="last")(batch_of(TEXTS), use_cache=True)
     close(features.pooler_output, features.past_key_values.hidden.transpose(0, 1).flatten(1))
 
 
@@ -258,7 +259,7 @@ def test_initialisation_is_a_function_of_the_generator() -> None:
 def test_a_state_of_another_model_is_refused(
     tiny: Callable[..., nn.Module], batch_of: Callable[..., TokenBatch]
 ) -> None:
-    state = tiny("gru")(batch_of(TEXTS)).past_key_values
+    state = tiny("gru")(batch_of(TEXTS), use_cache=True).past_key_values
     batch = batch_of(TEXTS)
     with pytest.raises(ValueError, match=r"this lstm wants 2 of \(1, 4, 5\)"):
         tiny("lstm")(TokenBatch(input_ids=batch.input_ids, attention_mask=batch.attention_mask, past_key_values=state))
@@ -286,7 +287,7 @@ def test_settings_that_cannot_work_or_would_do_nothing_are_refused(values: dict[
 
 def test_a_trace_shows_the_steps(batch_of: Callable[..., TokenBatch]) -> None:
     model = build_model(RecurrentConfig(vocab_size=20, num_units=4, bidirectional=True, pooling="attention"))
-    with trace() as steps:
+    with torch.no_grad(), trace() as steps:
         model(batch_of([[2, 3, 4], [5]]))
     shapes = {step.name: step.shape for step in steps}
     assert shapes["vectors of the words, without padding"] == (4, 300)

@@ -37,6 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wenmo.models import fused
 from wenmo.models.products import linear
 from wenmo.models.scan import ACTIVATIONS, Course, GruKernel, Kernel, LstmKernel, RnnKernel, States, scan
 
@@ -98,7 +99,7 @@ class Cell(nn.Module, ABC):
 
     def products(self, x: Tensor) -> Tensor:
         """``W x + b`` of many steps at once: ``(rows, input_size)`` to ``(rows, num_gates * num_units)``."""
-        bias = self._input_bias()
+        bias = self.input_bias()
         if self.norm_ih is not None:
             return cast(Tensor, self.norm_ih(linear(x, self.weight_ih))) + bias
         if len(self.norms) == 2:
@@ -150,6 +151,11 @@ class Cell(nn.Module, ABC):
             return products.new_empty(0, self.num_units), states
         return torch.cat([rows for _, rows in sorted(outputs, key=lambda found: found[0])]), states
 
+    def run_fused(self, x: Tensor, weight_hh: Tensor, course: Course) -> Tensor | None:
+        """h behind every token of packed inputs ``(tokens, input_size)``, from zeros and by torch's own layer; None
+        where that has no such cell or would not be faster."""
+        return None
+
     def recurrent_bias(self) -> Tensor | None:
         """What is added to ``U h`` and cannot be added to ``W x`` instead."""
         return None
@@ -158,12 +164,12 @@ class Cell(nn.Module, ABC):
     def prepared_input(self) -> tuple[Tensor, Tensor]:
         """W and b for answering: with batch normalisation, which then is one scale and one shift a row, inside them."""
         if self.norm_ih is None:
-            return self.weight_ih, self._input_bias()
+            return self.weight_ih, self.input_bias()
         mean, variance = cast(Tensor, self.norm_ih.running_mean), cast(Tensor, self.norm_ih.running_var)
         scale = self.norm_ih.weight / (variance + self.norm_ih.eps).sqrt()
-        return self.weight_ih * scale.unsqueeze(1), self._input_bias() - mean * scale
+        return self.weight_ih * scale.unsqueeze(1), self.input_bias() - mean * scale
 
-    def _input_bias(self) -> Tensor:
+    def input_bias(self) -> Tensor:
         """What is added to ``W x``: both biases, where it makes no difference which product they follow."""
         return self.bias_ih if self.bias_hh is None else self.bias_ih + self.bias_hh
 
@@ -201,7 +207,7 @@ class RnnCell(Cell):
         (h,) = states
         a = products + F.linear(h, weight_hh)
         if len(self.norms):
-            a = self.norms[0](a) + self._input_bias()
+            a = self.norms[0](a) + self.input_bias()
         return [ACTIVATIONS[self.activation](a)]
 
 
@@ -240,6 +246,13 @@ class LstmCell(Cell):
         shown = self.cell_norm(c) if self.cell_norm is not None else c
         h = torch.sigmoid(o) * (torch.tanh(shown) if self.output_tanh else shown)
         return [h, c]
+
+    def run_fused(self, x: Tensor, weight_hh: Tensor, course: Course) -> Tensor | None:
+        """See `Cell`."""
+        is_theirs = self.output_tanh and self.cell_norm is None and self.norm_ih is None and not course.cuts_gradients
+        if not is_theirs or not fused.is_faster(x, self.num_units, course.packing):
+            return None
+        return fused.lstm(x, course.packing, self.weight_ih, weight_hh, self.input_bias(), reverse=course.reverse)
 
 
 class GruCell(Cell):
@@ -284,7 +297,7 @@ class GruCell(Cell):
         product = super()._recurrent(hidden, weight_hh[rows])
         return product if self.bias_hh is None else product + self.bias_hh[rows]
 
-    def _input_bias(self) -> Tensor:
+    def input_bias(self) -> Tensor:
         return self.bias_ih
 
     def recurrent_bias(self) -> Tensor | None:

@@ -175,16 +175,22 @@ class RecurrentLayer(nn.Module):
         self.cells = nn.ModuleList(make_cell(config, input_size) for _ in range(config.num_directions))
         self.adds_input = config.residual and input_size == config.hidden_size
 
-    def forward(self, x: Tensor, packing: Packing, states: list[list[Tensor]]) -> tuple[Tensor, list[list[Tensor]]]:
-        """Packed inputs ``(tokens, input_size)`` to ``(tokens, hidden_size)``; states are those of each direction."""
+    def forward(
+        self, x: Tensor, packing: Packing, states: list[list[Tensor]] | None
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Packed inputs ``(tokens, input_size)`` to ``(tokens, hidden_size)``; states are those of each direction, None
+        where texts begin with zeros and nobody asks where they end."""
         outputs, after = [], []
         for i, cell in enumerate(cast(list[Cell], list(self.cells))):
             course = Course(packing, reverse=i == 1, window_size=self.config.window_size)
             dropped = F.dropout(cell.weight_hh, self.config.recurrent_dropout_prob, self.training)
-            products = note("W x + b of all gates, all steps at once", cell.products(x), "tokens", "gates")
-            output, last = cell.run(products, states[i], dropped, course)
+            output = cell.run_fused(x, dropped, course) if states is None else None
+            if output is None:
+                products = note("W x + b of all gates, all steps at once", cell.products(x), "tokens", "gates")
+                before = cell.first_states(x, packing.shape[0]) if states is None else states[i]
+                output, last = cell.run(products, before, dropped, course)
+                after.append(last)
             outputs.append(output)
-            after.append(last)
         y = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
         return (y + x if self.adds_input else y), after
 
@@ -232,15 +238,28 @@ class RecurrentStack(nn.Module):
         """As `forward`, over packed vectors ``(tokens, input_size)``; gives ``(tokens, hidden_size)``."""
         cells, num_directions = self.cells(), self.config.num_directions
         before = self._states(cells, x, packing, state)
-        after: list[list[Tensor]] = []
-        for i, layer in enumerate(self.layers):
-            if i:
-                x = F.dropout(x, self.config.hidden_dropout_prob, self.training)
-            x, behind = layer(x, packing, before[i * num_directions : (i + 1) * num_directions])
-            note(f"states behind every token, layer {i + 1}", x, "tokens", "hidden_size")
-            after += behind
+        x, after = self._through(
+            x, packing, [before[i : i + num_directions] for i in range(0, len(cells), num_directions)]
+        )
         stacked = [torch.stack([packing.restore_texts(each) for each in kind]) for kind in zip(*after, strict=True)]
         return x, RecurrentState(*stacked)
+
+    def run_from_zeros(self, x: Tensor, packing: Packing) -> Tensor:
+        """As `run`, where texts begin with zeros and nobody asks for the last states, which may be faster."""
+        return self._through(x, packing, [None] * len(self.layers))[0]
+
+    def _through(
+        self, x: Tensor, packing: Packing, before: list[list[list[Tensor]]] | list[None]
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Through all layers, given the states of each; gives the last layer's, and those behind the last steps."""
+        after: list[list[Tensor]] = []
+        for i, (layer, states) in enumerate(zip(self.layers, before, strict=True)):
+            if i:
+                x = F.dropout(x, self.config.hidden_dropout_prob, self.training)
+            x, behind = layer(x, packing, states)
+            note(f"states behind every token, layer {i + 1}", x, "tokens", "hidden_size")
+            after += behind
+        return x, after
 
     def _states(
         self, cells: list[Cell], x: Tensor, packing: Packing, state: RecurrentState | None
@@ -278,7 +297,7 @@ class Recurrent(nn.Module):
         if self.attention is not None:
             self.attention.initialize(generator)
 
-    def forward(self, batch: TokenBatch, *, use_cache: bool = True) -> Features:
+    def forward(self, batch: TokenBatch, *, use_cache: bool = False) -> Features:
         """Read each text, and pool its states.
 
         Args:
@@ -301,7 +320,10 @@ class Recurrent(nn.Module):
         vectors = note(
             "vectors of the words, without padding", self._vectors(batch, packing), "tokens", "embedding_size"
         )
-        packed, state = self.stack.run(vectors, packing, batch.past_key_values)
+        if use_cache or batch.past_key_values is not None:
+            packed, state = self.stack.run(vectors, packing, batch.past_key_values)
+        else:
+            packed, state = self.stack.run_from_zeros(vectors, packing), None
         states = packing.unpack(packed)
         pooled = self.pool(states, batch.attention_mask)
         return Features(last_hidden_state=states, pooler_output=pooled, past_key_values=state if use_cache else None)

@@ -182,6 +182,11 @@ class Course:
     window_size: int = 0
     """No gradient goes through a state that is carried past a multiple of so many tokens; 0: it always does."""
 
+    @property
+    def cuts_gradients(self) -> bool:
+        """Whether a text is long enough for that."""
+        return 0 < self.window_size < self.packing.shape[1]
+
     def rows(self) -> list[tuple[int, int, int]]:
         """Of each step in the order of the recurrence: the first packed row, how many there are, and how many of them
         get their state from another window."""

@@ -114,7 +114,7 @@ class Decoder(nn.Module):
         """
         mask = torch.ones_like(decoder_input_ids) if attention_mask is None else attention_mask
         batch = TokenBatch(input_ids=decoder_input_ids, attention_mask=mask, past_key_values=state)
-        features: Features = self.extractor(batch)
+        features: Features = self.extractor(batch, use_cache=True)
         return self.output(self.dropout(features.last_hidden_state)), features.past_key_values
 
 
@@ -242,7 +242,7 @@ class EncoderDecoder(nn.Module):
 
     def encode(self, batch: TokenBatch) -> Encoded:
         """Read the texts to their ends."""
-        features: Features = self.encoder(batch)
+        features: Features = self.encoder(batch, use_cache=True)
         state: RecurrentState = features.past_key_values
         if self.bridge is not None:
             last = state.hidden[-self.encoder.config.num_directions :]  # (num_directions, batch, num_units)
