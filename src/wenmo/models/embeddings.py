@@ -88,6 +88,7 @@ class TokenEmbeddings(nn.Module):
 
     Vaswani et al.: ``scale``, which multiplies the words by the root of ``hidden_size``, and dropout on the sum.
     BERT: learned positions, segments, and a layer norm before the dropout. GPT: learned positions and dropout.
+    ELECTRA: as BERT in the width of the words, and the whole is projected.
     """
 
     def __init__(
@@ -97,9 +98,11 @@ class TokenEmbeddings(nn.Module):
         *,
         max_position_embeddings: int,
         position_embedding_type: PositionEmbeddings = "sinusoidal",
+        position_offset: int = 0,
         type_vocab_size: int = 0,
         task_type_vocab_size: int = 0,
         embedding_size: int = 0,
+        projected: Literal["words", "sum"] = "words",
         channels: Channels = "rand",
         padding_id: int | None = PADDING_ID,
         tied: bool = False,
@@ -114,9 +117,11 @@ class TokenEmbeddings(nn.Module):
             hidden_size: width of the result.
             max_position_embeddings: most tokens of a text.
             position_embedding_type: how a token's place is told.
+            position_offset: the row of the learned positions at which the first token finds its own.
             type_vocab_size: segments; 0: they are not told.
             task_type_vocab_size: tasks of ERNIE 2.0; 0: they are not told.
             embedding_size: width of the word vectors; 0: ``hidden_size``. Another width is projected to it.
+            projected: the words alone, or the normalised sum, all of whose parts then have the width of the words.
             channels: see `WordEmbeddings`, also for ``padding_id``.
             padding_id: the word whose vector is never trained.
             tied: the words' table also is the output layer.
@@ -130,13 +135,17 @@ class TokenEmbeddings(nn.Module):
         self.scale = math.sqrt(hidden_size) if scale else 1.0
         embedding_size = embedding_size or hidden_size
         self.words = WordEmbeddings(vocab_size, embedding_size, channels, padding_id=padding_id, tied=tied)
-        projected = embedding_size != hidden_size
-        self.projection = nn.Linear(embedding_size, hidden_size, bias=False) if projected else None
+        self.projects_sum = projected == "sum"
+        self.width = embedding_size if self.projects_sum else hidden_size
+        """Of the vectors that are added."""
+        other = embedding_size != hidden_size
+        self.projection = nn.Linear(embedding_size, hidden_size, bias=self.projects_sum) if other else None
         learned = position_embedding_type == "learned"
-        self.positions = nn.Embedding(max_position_embeddings, hidden_size) if learned else None
-        self.segments = nn.Embedding(type_vocab_size, hidden_size) if type_vocab_size else None
-        self.tasks = nn.Embedding(task_type_vocab_size, hidden_size) if task_type_vocab_size else None
-        self.norm = None if layer_norm_eps is None else nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.position_offset = position_offset
+        self.positions = nn.Embedding(position_offset + max_position_embeddings, self.width) if learned else None
+        self.segments = nn.Embedding(type_vocab_size, self.width) if type_vocab_size else None
+        self.tasks = nn.Embedding(task_type_vocab_size, self.width) if task_type_vocab_size else None
+        self.norm = None if layer_norm_eps is None else nn.LayerNorm(self.width, eps=layer_norm_eps)
         self.dropout = nn.Dropout(hidden_dropout_prob)
 
     def load_vectors(self, matrix: Tensor) -> None:
@@ -181,7 +190,7 @@ class TokenEmbeddings(nn.Module):
                 f"cut the text (data.max_length), or train a model with a larger model.max_position_embeddings"
             )
         note("vectors of the words", words, "batch", "length", "embedding_size")
-        if self.projection is not None:
+        if self.projection is not None and not self.projects_sum:
             words = self.projection(words)  # (batch, length, hidden_size)
         if position_ids is None:
             position_ids = torch.arange(past_length, past_length + length, device=words.device)
@@ -192,12 +201,14 @@ class TokenEmbeddings(nn.Module):
         note("with the positions", states, "batch", "length", "hidden_size")
         states = states if self.norm is None else self.norm(states)
         embedded: Tensor = self.dropout(states)
+        if self.projection is not None and self.projects_sum:
+            embedded = self.projection(embedded)  # (batch, length, hidden_size)
         return embedded
 
     def _positions(self, position_ids: Tensor, dtype: torch.dtype) -> Tensor:
         if self.positions is None:
-            return sinusoids(position_ids, self.hidden_size, dtype)
-        vectors: Tensor = self.positions(position_ids)
+            return sinusoids(position_ids, self.width, dtype)
+        vectors: Tensor = self.positions(position_ids + self.position_offset)
         return vectors
 
 

@@ -19,11 +19,15 @@ from wenmo.features import Features, TokenBatch
 from wenmo.models.embeddings import TokenEmbeddings
 from wenmo.models.pooling import pool
 from wenmo.models.tracing import note
-from wenmo.models.transformer import StackConfig
-from wenmo.models.transformer_layers import Activation, LayerCache, StackOutput, TransformerLayer, TransformerStack
-
-_STD = 0.02
-"""Of the first weights, in both papers' code."""
+from wenmo.models.transformer import StackConfig, stack_layer
+from wenmo.models.transformer_layers import (
+    Activation,
+    LayerCache,
+    StackOutput,
+    TransformerLayer,
+    TransformerStack,
+    initialize_normal,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,31 +78,14 @@ class Gpt(nn.Module):
             tied=config.tie_word_embeddings,
             hidden_dropout_prob=config.hidden_dropout_prob,
         )
-        self.decoder = TransformerStack(
-            TransformerLayer(
-                config.hidden_size,
-                config.num_attention_heads,
-                config.intermediate_size,
-                causal=True,
-                hidden_act=config.hidden_act,
-                norm_first=config.norm_first,
-                hidden_dropout_prob=config.hidden_dropout_prob,
-                attention_probs_dropout_prob=config.attention_probs_dropout_prob,
-                layer_norm_eps=config.layer_norm_eps,
-            )
-            for _ in range(config.num_hidden_layers)
-        )
+        self.decoder = TransformerStack(stack_layer(config, causal=True) for _ in range(config.num_hidden_layers))
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator) -> None:
         """Every matrix normal(0, 0.02), every bias 0, layer norms 1 and 0, as in the papers' code. With ``norm_first``
         what each part adds to the residual is scaled down by the root of how many parts there are (GPT-2, section 2.3).
         """
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=_STD, generator=generator)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
+        initialize_normal(self, generator)
         if self.config.norm_first:
             parts = math.sqrt(2 * self.config.num_hidden_layers)
             for layer in self.decoder.layers:

@@ -92,6 +92,15 @@ _GPT_TRAINING = {
 }
 _WRITING_TRAINING = {"schedule": "noam", "max_grad_norm": 1.0, "batch_tokens": 2000, "max_epochs": 30, "patience": 5}
 
+_READING_TRAINING = {
+    "learning_rate": 5e-4,
+    "schedule": "linear",
+    "warmup_steps": 100,
+    "max_grad_norm": 1.0,
+    "batch_size": 32,
+}
+_SMALL_BERT = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 512}
+
 _NGRAMS = {"word_ngrams": (1, 2), "character_ngrams": (2, 5), "min_frequency": 2}
 # A text has several n-grams for each word, the characters' behind those of the words: a limit would cut those off.
 _WHOLE_TEXTS = {"max_length": 0}
@@ -151,13 +160,7 @@ _PRESETS = (
         model_class="TransformerEncoder",
         paper="Vaswani et al., NeurIPS 2017, arXiv 1706.03762",
         use="every word in the light of all others; from random weights it wants many texts",
-        training={
-            "learning_rate": 5e-4,
-            "schedule": "linear",
-            "warmup_steps": 100,
-            "max_grad_norm": 1.0,
-            "batch_size": 32,
-        },
+        training=_READING_TRAINING,
     ),
     Preset(
         name="gpt",
@@ -178,6 +181,36 @@ _PRESETS = (
         use="as gpt, with layer norms in front of each part: the one to train from random weights",
         values={**_SMALL_GPT, "norm_first": True},
         training=_GPT_TRAINING,
+    ),
+    Preset(
+        name="bert",
+        module="wenmo.models.bert",
+        config_class="BertConfig",
+        model_class="Bert",
+        paper="Devlin et al., NAACL 2019, arXiv 1810.04805",
+        use="reads both directions at once; its strength is in published checkpoints, small from random weights",
+        values=_SMALL_BERT,
+        training=_READING_TRAINING,
+    ),
+    Preset(
+        name="ernie",
+        module="wenmo.models.ernie",
+        config_class="ErnieConfig",
+        model_class="Ernie",
+        paper="Sun et al., 2019, arXiv 1904.09223",
+        use="as bert, for Chinese: pre-trained on masked phrases and entities and on dialogues",
+        values=_SMALL_BERT,
+        training=_READING_TRAINING,
+    ),
+    Preset(
+        name="ernie2",
+        module="wenmo.models.ernie",
+        config_class="ErnieConfig",
+        model_class="Ernie",
+        paper="Sun et al., AAAI 2020, arXiv 1907.12412",
+        use="as ernie, with a vector for the pre-training task: many tasks, learnt one upon the other",
+        values={**_SMALL_BERT, "hidden_act": "gelu", "type_vocab_size": 4, "task_type_vocab_size": 16},
+        training=_READING_TRAINING,
     ),
     Preset(
         name="seq2seq",

@@ -110,7 +110,7 @@ class TransformerEncoder(nn.Module):
         self.embeddings = _embeddings(
             config, config.vocab_size, config.embedding_size, config.channels, config.type_vocab_size
         )
-        self.encoder = TransformerStack(_layer(config) for _ in range(config.num_hidden_layers))
+        self.encoder = TransformerStack(stack_layer(config) for _ in range(config.num_hidden_layers))
 
     def initialize(self, generator: torch.Generator) -> None:
         """As in the authors' code: word vectors normal(0, 1 / hidden_size), trained positions alike, the padding 0;
@@ -230,9 +230,9 @@ class Transformer(nn.Module):
         own, tied = bool(config.decoder_vocab_size), config.tie_word_embeddings
         self.embeddings = _embeddings(config, config.vocab_size, tied=tied and not own)
         self.decoder_embeddings = _embeddings(config, written, tied=tied) if own else None
-        self.encoder = TransformerStack(_layer(config) for _ in range(config.num_hidden_layers))
+        self.encoder = TransformerStack(stack_layer(config) for _ in range(config.num_hidden_layers))
         self.decoder = TransformerStack(
-            _layer(config, causal=True, cross_attention=True) for _ in range(config.num_decoder_layers)
+            stack_layer(config, causal=True, cross_attention=True) for _ in range(config.num_decoder_layers)
         )
         self.classifier = None if config.tie_word_embeddings else nn.Linear(config.hidden_size, written, bias=False)
 
@@ -371,7 +371,8 @@ class Transformer(nn.Module):
         return self.embeddings if self.decoder_embeddings is None else self.decoder_embeddings
 
 
-def _layer(config: StackConfig, *, causal: bool = False, cross_attention: bool = False) -> TransformerLayer:
+def stack_layer(config: StackConfig, *, causal: bool = False, cross_attention: bool = False) -> TransformerLayer:
+    """A layer of the sizes and kinds that the settings of a stack say."""
     return TransformerLayer(
         config.hidden_size,
         config.num_attention_heads,

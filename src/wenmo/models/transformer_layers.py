@@ -22,7 +22,7 @@ Activation = Literal["relu", "gelu", "gelu_new"]
 """``gelu`` is x Φ(x) by the error function, ``gelu_new`` its approximation by the hyperbolic tangent (Hendrycks and
 Gimpel 2016, https://arxiv.org/abs/1606.08415); the names are those of Hugging Face."""
 
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
     "gelu_new": partial(F.gelu, approximate="tanh"),
@@ -73,7 +73,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.intermediate = nn.Linear(hidden_size, intermediate_size)
         self.output = nn.Linear(intermediate_size, hidden_size)
-        self.activation = _ACTIVATIONS[hidden_act]
+        self.activation = ACTIVATIONS[hidden_act]
 
     def initialize(self, generator: torch.Generator) -> None:
         """Weights uniform as of Glorot and Bengio, AISTATS 2010; biases 0."""
@@ -262,3 +262,13 @@ class TransformerStack(nn.Module):
 
     def _layers(self) -> list[TransformerLayer]:
         return cast(list[TransformerLayer], list(self.layers))
+
+
+@torch.no_grad()
+def initialize_normal(model: nn.Module, generator: torch.Generator, std: float = 0.02) -> None:
+    """Every matrix and table normal(0, std), every bias 0; layer norms 1 and 0, as they are made."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=std, generator=generator)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
