@@ -1,0 +1,236 @@
+"""Checkpoints of Hugging Face's transformers: read as ours, and ours written as theirs.
+
+Everything is accounted for. What the extractor needs and is not there, what looks like the extractor's and has no place
+in it, and what has another shape stops the reading, each named, with the likely reason; what belongs to a head that we
+do not have is named in `Checkpoint.left_out`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wenmo.errors import InputError
+from wenmo.interchange.checkpoint import Checkpoint
+from wenmo.interchange.families import FAMILIES, Family, Head, Rule, extractor_rules, head_rules
+from wenmo.interchange.huggingface_config import config_from_huggingface, family_named, fields_left_out, with_pooler
+from wenmo.interchange.weight_files import inside, read_json, read_weights
+from wenmo.models.config import ModelConfig
+from wenmo.models.pretraining_heads import MaskedLanguageModelHead, NextSentenceHead, ReplacedTokenHead
+from wenmo.models.registry import build_model
+from wenmo.models.shapes import shapes_only
+from wenmo.models.transformer import StackConfig
+
+CONFIG = "config.json"
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The model that transformers saved in a folder.
+
+    Raises:
+        InputError: a file is missing, cut short, unsafe or of another model, or the architecture is not one of ours.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; a checkpoint is a folder with {CONFIG} and weights")
+    described = read_json(inside(folder, CONFIG))
+    family_named(described.get("model_type"))  # before gigabytes are read
+    return from_huggingface(described, read_weights(folder), str(folder))
+
+
+def from_huggingface(described: Mapping[str, Any], weights: Mapping[str, Tensor], place: str = "") -> Checkpoint:
+    """What `read_checkpoint` does, from values that are read already.
+
+    Args:
+        described: the ``config.json``.
+        weights: under their names.
+        place: where they came from, for messages.
+
+    Raises:
+        InputError: see `read_checkpoint`.
+    """
+    family = family_named(described.get("model_type"))
+    config = config_from_huggingface(described)
+    reading = _Reading(family, {name.removeprefix(family.prefix): tensor for name, tensor in weights.items()})
+    reading.drop_buffers()
+    tied = reading.drop_copies()
+    heads, pooler = reading.find_heads(described, tied)
+    config = with_pooler(config, bool(pooler))
+    if family.model_type == "gpt":
+        config = replace(config, tie_word_embeddings=tied)  # type: ignore[call-arg]
+    for name in heads:
+        _check_activation(name, config, family)
+    found = reading.take_extractor(config, pooler)
+    on_top = {name: tensor for each in heads for name, tensor in reading.take_head(each, config).items()}
+    if "classifier.weight" in on_top:  # GPT's has no bias there
+        on_top.setdefault("classifier.bias", on_top["classifier.weight"].new_zeros(len(on_top["classifier.weight"])))
+    reading.refuse(place, weights)
+    return Checkpoint(
+        config=config,
+        weights=found,
+        heads=on_top,
+        family=family.name,
+        described=dict(described),
+        left_out=fields_left_out(described, family) + reading.left_out,
+    )
+
+
+def head_module(name: str, config: ModelConfig) -> nn.Module | None:
+    """The head of pre-training that ``Checkpoint.heads`` names, for a model of these settings; None: it is no module of
+    ours but the output of a task."""
+    act = getattr(config, "hidden_act", "gelu")
+    if name == "masked_lm":
+        return MaskedLanguageModelHead(
+            config.hidden_size,
+            config.vocab_size,
+            embedding_size=getattr(config, "embedding_size", 0),
+            hidden_act=act,
+            layer_norm_eps=getattr(config, "layer_norm_eps", 1e-12),
+        )
+    if name == "next_sentence":
+        return NextSentenceHead(config.hidden_size)
+    return ReplacedTokenHead(config.hidden_size, act) if name == "replaced_token" else None
+
+
+@dataclass
+class _Reading:
+    """The tensors of a checkpoint that are not accounted for yet, and what was noticed on the way."""
+
+    family: Family
+    theirs: dict[str, Tensor]
+    missing: list[str] = field(default_factory=list)
+    misshapen: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def drop_buffers(self) -> None:
+        """Numbers that older files hold and that are no weights."""
+        for name in [name for name in self.theirs if name.endswith(self.family.buffers)]:
+            del self.theirs[name]
+
+    def drop_copies(self) -> bool:
+        """Tensors that repeat others; one that stands alone takes the other's place. Whether all of them do repeat."""
+        tied = True
+        for copy, original in self.family.copies.items():
+            if copy in self.theirs and original not in self.theirs:
+                self.theirs[original] = self.theirs.pop(copy)
+            elif copy in self.theirs and torch.equal(self.theirs[copy], self.theirs[original]):
+                del self.theirs[copy]
+            elif copy in self.theirs:
+                tied = False
+        return tied
+
+    def find_heads(self, described: Mapping[str, Any], tied: bool) -> tuple[list[str], str]:
+        """The names of the heads that are there, and where the pooler stands; empty: nowhere."""
+        present = [name for name, head in self.family.heads.items() if self._has(head)]
+        poolers = [self.family.heads[name].takes_pooler for name in present] + [self.family.pooler]
+        pooler = next((name for name in poolers if name and f"{name}.weight" in self.theirs), "")
+        if {"classifier", "tagger"} <= set(present):
+            present.remove("classifier" if self._labels_tokens(described, pooler) else "tagger")
+        if pooler and pooler != self.family.pooler:
+            self._leave_out(self.family.pooler, "the classification head has a pooler of its own")
+        if not tied and "masked_lm" in present:
+            present.remove("masked_lm")
+            for rule in head_rules(self.family.heads["masked_lm"]):
+                self._leave_out(rule.theirs[0], "the head for masked words has a matrix of its own, not the words'")
+            for copy in self.family.copies:
+                self._leave_out(copy, "as the head it belongs to")
+        return present, pooler
+
+    def take_extractor(self, config: ModelConfig, pooler: str) -> dict[str, Tensor]:
+        """The weights of our extractor under its names."""
+        with shapes_only():
+            wanted = {name: weight.shape for name, weight in build_model(config).state_dict().items()}
+        assert isinstance(config, StackConfig)
+        rules = extractor_rules(self.family, config.num_hidden_layers, pooler)
+        return self._take([rule for rule in rules if rule.ours in wanted], wanted)
+
+    def take_head(self, name: str, config: ModelConfig) -> dict[str, Tensor]:
+        """The weights of a head under our names."""
+        with shapes_only():
+            module = head_module(name, config)
+        rules = list(head_rules(self.family.heads[name]))
+        if module is not None:
+            return self._take(rules, {f"{name}.{each}": weight.shape for each, weight in module.state_dict().items()})
+        outputs = [len(tensor) for rule in rules[:1] if (tensor := self.theirs.get(rule.theirs[0])) is not None]
+        num_outputs = outputs[0] if outputs else 0
+        shapes = {"weight": torch.Size([num_outputs, config.hidden_size]), "bias": torch.Size([num_outputs])}
+        return self._take(rules, {rule.ours: shapes[rule.ours.rpartition(".")[2]] for rule in rules})
+
+    def refuse(self, place: str, weights: Mapping[str, Tensor]) -> None:
+        """Say what is wrong with the checkpoint, if anything is."""
+        ours = {rule.theirs[0].split(".")[0] for rule in extractor_rules(self.family, 1, self.family.pooler)}
+        extra = sorted(name for name in self.theirs if name.split(".")[0] in ours)
+        self.left_out += sorted(f"{name}: of a head that wenmo does not have" for name in self.theirs.keys() - extra)
+        if not (self.missing or extra or self.misshapen):
+            return
+        said = [
+            f"{what} {_few(names)}"
+            for what, names in (
+                ("it lacks", self.missing),
+                ("has besides", extra),
+                ("of another shape are", self.misshapen),
+            )
+            if names
+        ]
+        raise InputError(
+            f"{place}: not the {self.family.name} of its {CONFIG}: {'; '.join(said)}. {self._why(weights)}"
+        )
+
+    def _why(self, weights: Mapping[str, Tensor]) -> str:
+        """The likely reason."""
+        for other in FAMILIES.values():
+            if other.prefix != self.family.prefix and any(name.startswith(other.prefix) for name in weights):
+                return f"The weights begin with {other.prefix!r}: they are of a {other.name}; bring its {CONFIG}"
+        if len(self.missing) > len(weights) / 2:
+            first = next(iter(weights), "")
+            return f"The weights are of another architecture, or behind a prefix; the first is called {first!r}"
+        if self.misshapen:
+            return f"{CONFIG} and the weights are of different models; copy both from one place"
+        return (
+            f"{CONFIG} describes another number of layers or other parts than were saved; copy the whole folder again"
+        )
+
+    def _take(self, rules: list[Rule], wanted: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+        found = {}
+        for rule in rules:
+            absent = [name for name in rule.theirs if name not in self.theirs]
+            self.missing += absent
+            if absent:
+                continue
+            shape = wanted[rule.ours]
+            part = torch.Size([shape[0] // len(rule.theirs), *shape[1:]])
+            parts = [self.theirs.pop(name) for name in rule.theirs]
+            parts = [tensor.t() if rule.transposed and tensor.dim() == 2 else tensor for tensor in parts]
+            wrong = [i for i, tensor in enumerate(parts) if tensor.shape != part]
+            self.misshapen += [f"{rule.theirs[i]} {tuple(parts[i].shape)} for {tuple(part)}" for i in wrong]
+            if not wrong:
+                found[rule.ours] = (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()
+        return found
+
+    def _has(self, head: Head) -> bool:
+        return any(name in self.theirs for rule in head_rules(head) for name in rule.theirs)
+
+    def _labels_tokens(self, described: Mapping[str, Any], pooler: str) -> bool:
+        """Whether the labels are those of tokens, where both heads have the same names."""
+        said = " ".join(map(str, described.get("architectures") or ()))
+        return "ForTokenClassification" in said or (not pooler and "ForSequenceClassification" not in said)
+
+    def _leave_out(self, stem: str, reason: str) -> None:
+        for name in [name for name in self.theirs if stem and (name == stem or name.startswith(f"{stem}."))]:
+            del self.theirs[name]
+            self.left_out.append(f"{name}: {reason}")
+
+
+def _check_activation(head: str, config: ModelConfig, family: Family) -> None:
+    act = getattr(config, "hidden_act", "")
+    if head == "masked_lm" and family.masked_lm_act not in ("", act):
+        raise InputError(
+            f"{CONFIG}: the head for masked words of {family.name} has {family.masked_lm_act} and its layers {act}; "
+            f"wenmo has one for both"
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,147 @@
+"""Files of weights: safetensors, and PyTorch's own files where they hold nothing but tensors; whole or in shards.
+
+Nothing here runs what is in a file, and no file is read that lies outside the folder.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from wenmo.errors import InputError
+
+SINGLE = ("model.safetensors", "pytorch_model.bin")
+SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_LOOKED_FOR = (SINGLE[0], SHARDED[0], SINGLE[1], SHARDED[1])
+"""In this order: what cannot hold code comes first."""
+
+_PICKLE_BEGINS = (b"PK\x03\x04", b"\x80")
+"""A zip file, as PyTorch writes since 1.6, or a bare pickle."""
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of the folder under the name it has there, in float32 at least.
+
+    Raises:
+        InputError: there are no weights, a file is cut short or would run code, a shard is missing, or a name leads out
+            of the folder.
+    """
+    for name in _LOOKED_FOR:
+        if (folder / name).exists() or (folder / name).is_symlink():
+            weights = _read_shards(folder, name) if name in SHARDED else read_weight_file(inside(folder, name))
+            return {modern_name(each): _at_least_float32(tensor) for each, tensor in weights.items()}
+    raise InputError(f"{folder}: there are no weights; looked for {', '.join(_LOOKED_FOR)}; copy the whole folder")
+
+
+def read_weight_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file.
+
+    Raises:
+        InputError: it is missing, cut short, not what its name says, or would run code.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: missing; copy the whole folder again")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file of the folder by its plain name.
+
+    Raises:
+        InputError: the name, or the link that stands there, leads out of the folder.
+    """
+    if Path(name).name != name or name in ("", "..") or "\\" in name:
+        raise InputError(f"{folder}: {name!r} is not the plain name of a file in this folder; do not trust its files")
+    path = folder / name
+    target, root = path.resolve(), folder.resolve()
+    # The hub's cache keeps each file once, in `blobs`, and links to it from `snapshots/REVISION`.
+    blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    if not (target.is_relative_to(root) or target.is_relative_to(blobs)):
+        raise InputError(f"{path}: a link that leaves the folder, to {target}; copy the file itself into the folder")
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        InputError: the file is missing, or not a JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; copy the whole folder again") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error}); copy it again") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a JSON object but a {type(values).__name__}; copy it again")
+    return values
+
+
+def modern_name(name: str) -> str:
+    """The name of a weight as it is spelt now: layer norms once had gamma and beta, and `DataParallel` says module."""
+    name = name.removeprefix("module.")
+    stem, _, kind = name.rpartition(".")
+    return f"{stem}.{'weight' if kind == 'gamma' else 'bias'}" if stem and kind in ("gamma", "beta") else name
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head.startswith(_PICKLE_BEGINS):
+        raise InputError(
+            f"{path}: not safetensors but a pickle under that name; name it pytorch_model.bin, and it is read without "
+            f"running code"
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: cut short or not a safetensors file ({error}); copy it again") from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        what = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: it holds more than tensors and could run code when read ({what}); bring the model's "
+            f"model.safetensors, or save it anew as one where you trust it"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: cut short or not a file of PyTorch ({error}); copy it again") from error
+    if not isinstance(weights, Mapping) or not all(isinstance(each, Tensor) for each in weights.values()):
+        raise InputError(
+            f"{path}: not a plain table of tensors, perhaps a checkpoint of a trainer; bring the model's own weights, "
+            f"as save_pretrained writes them"
+        )
+    return dict(weights)
+
+
+def _read_shards(folder: Path, index: str) -> dict[str, Tensor]:
+    places = read_json(inside(folder, index)).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(each, str) for each in places.values()):
+        raise InputError(f"{folder / index}: it has no weight_map from weights to files; copy it again")
+    files = {name: inside(folder, name) for name in sorted(set(places.values()))}
+    missing = [name for name, path in files.items() if not path.is_file()]
+    if missing:
+        raise InputError(f"{folder / index}: {len(missing)} of {len(files)} shards missing: {', '.join(missing)}")
+    weights: dict[str, Tensor] = {}
+    for name, path in files.items():
+        shard = read_weight_file(path)
+        wanted = [each for each, place in places.items() if place == name]
+        absent = [each for each in wanted if each not in shard]
+        if absent:
+            raise InputError(f"{path}: it lacks {len(absent)} weights that {index} promises, first {absent[0]}")
+        weights |= {each: shard[each] for each in wanted}
+    return weights
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
