@@ -34,7 +34,7 @@ class Family:
     model_type: str
     """Ours."""
     architecture: str
-    """The class of transformers without any head."""
+    """The class of transformers without any of the heads below."""
     prefix: str
     """Before the extractor's weights where a head stands on it."""
     fields: Mapping[str, tuple[str, Any]]

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from wenmo.errors import InputError
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.families import FAMILIES, Family, Head, Rule, extractor_rules, head_rules
-from wenmo.interchange.huggingface_config import config_from_huggingface, family_named, fields_left_out, with_pooler
+from wenmo.interchange.huggingface_config import (
+    config_from_huggingface,
+    config_to_huggingface,
+    family_named,
+    family_of,
+    fields_left_out,
+    with_pooler,
+)
 from wenmo.interchange.weight_files import inside, read_json, read_weights
 from wenmo.models.config import ModelConfig
 from wenmo.models.pretraining_heads import MaskedLanguageModelHead, NextSentenceHead, ReplacedTokenHead
@@ -75,6 +82,47 @@ def from_huggingface(described: Mapping[str, Any], weights: Mapping[str, Tensor]
         described=dict(described),
         left_out=fields_left_out(described, family) + reading.left_out,
     )
+
+
+def to_huggingface(config: ModelConfig, state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A model of ours as transformers keeps it: the values of ``config.json``, and the weights under their names there.
+
+    Args:
+        config: of the extractor.
+        state: the extractor's weights under its own names, and those of heads as in `Checkpoint.heads`. Which heads are
+            there decides which class of transformers opens the result.
+
+    Raises:
+        InputError: transformers has no such model, or no such head on it.
+    """
+    described = config_to_huggingface(config)
+    family = family_of(config)
+    assert isinstance(config, StackConfig)
+    heads = [name for name in family.heads if any(each.startswith(f"{name}.") for each in state)]
+    described["architectures"] = [_architecture(family, heads)]
+    pooler = _place_of_pooler(family, heads, config)
+    rules = list(extractor_rules(family, config.num_hidden_layers, pooler))
+    # What is below a head, be it GPT's that shares the words' table, stands behind the prefix.
+    prefix = family.prefix if heads or family.model_type == "gpt" else ""
+    left = dict(state)
+    theirs = {}
+    for rule in rules:
+        outside = pooler not in ("", family.pooler) and rule.ours.startswith("pooler.")
+        theirs |= _renamed(rule, left, "" if outside else prefix)
+    for rule in (rule for name in heads for rule in head_rules(family.heads[name])):
+        theirs |= _renamed(rule, left, "")
+    if family.model_type == "gpt":
+        described["tie_word_embeddings"] = "causal_lm" not in heads
+        _drop_zero_bias(left)
+    if left:
+        raise InputError(
+            f"{family.name} of transformers has no place for {_few(sorted(left))}; "
+            f"this model can be kept in wenmo's own format alone"
+        )
+    for name in {"classifier", "tagger"} & set(heads):
+        described["id2label"] = {str(i): f"LABEL_{i}" for i in range(len(state[f"{name}.weight"]))}
+        described["label2id"] = {label: int(i) for i, label in described["id2label"].items()}
+    return described, theirs
 
 
 def head_module(name: str, config: ModelConfig) -> nn.Module | None:
@@ -221,6 +269,60 @@ class _Reading:
         for name in [name for name in self.theirs if stem and (name == stem or name.startswith(f"{stem}."))]:
             del self.theirs[name]
             self.left_out.append(f"{name}: {reason}")
+
+
+def _architecture(family: Family, heads: list[str]) -> str:
+    """The class of transformers that has these heads.
+
+    Raises:
+        InputError: none has them all.
+    """
+    if set(heads) == {"next_sentence", "masked_lm"}:
+        return family.heads["masked_lm"].architecture.replace("MaskedLM", "PreTraining")
+    if len(heads) > 1:
+        raise InputError(f"transformers has no {family.name} with {' and '.join(heads)} at once; write one of them")
+    return family.heads[heads[0]].architecture if heads else family.architecture
+
+
+def _place_of_pooler(family: Family, heads: list[str], config: StackConfig) -> str:
+    """Where transformers has the pooler; empty: the model has none.
+
+    Raises:
+        InputError: it has none and the head wants one.
+    """
+    place = next((family.heads[name].takes_pooler for name in heads if family.heads[name].takes_pooler), family.pooler)
+    if getattr(config, "pooler", "") == "dense":
+        return place
+    wants = {"next_sentence", *(["classifier"] if place else [])} & set(heads)
+    if wants:
+        raise InputError(
+            f"{family.heads[min(wants)].architecture} of transformers has a layer over the first token, and this model "
+            f"has model.pooler='first'; train it with model.pooler='dense'"
+        )
+    return ""
+
+
+def _drop_zero_bias(left: dict[str, Tensor]) -> None:
+    """GPT's classifier there has no bias.
+
+    Raises:
+        InputError: ours has one that matters.
+    """
+    bias = left.pop("classifier.bias", None)
+    if bias is not None and bias.any():
+        raise InputError(
+            "the classifier has a bias, and GPT's in transformers has none; keep this model in wenmo's own format"
+        )
+
+
+def _renamed(rule: Rule, left: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """One tensor of ours as theirs, taken out of what is left; nothing where the model has no such tensor."""
+    if rule.ours not in left:
+        return {}
+    parts = left.pop(rule.ours).detach().chunk(len(rule.theirs))
+    parts = tuple(part.t() if rule.transposed and part.dim() == 2 else part for part in parts)
+    # Copies: files of weights hold no two names for one memory.
+    return {prefix + name: part.clone().contiguous() for name, part in zip(rule.theirs, parts, strict=True)}
 
 
 def _check_activation(head: str, config: ModelConfig, family: Family) -> None:

@@ -92,17 +92,21 @@ def modern_name(name: str) -> str:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    with path.open("rb") as file:
-        head = file.read(4)
-    if head.startswith(_PICKLE_BEGINS):
-        raise InputError(
-            f"{path}: not safetensors but a pickle under that name; name it pytorch_model.bin, and it is read without "
-            f"running code"
-        )
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
+        # Only now: the length at the head of a good file may begin with the same bytes.
+        if _begins(path, _PICKLE_BEGINS):
+            raise InputError(
+                f"{path}: not safetensors but a pickle under that name; call it pytorch_model.bin, and it is read "
+                f"without running code"
+            ) from error
         raise InputError(f"{path}: cut short or not a safetensors file ({error}); copy it again") from error
+
+
+def _begins(path: Path, beginnings: tuple[bytes, ...]) -> bool:
+    with path.open("rb") as file:
+        return file.read(max(map(len, beginnings))).startswith(beginnings)
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
