@@ -1,4 +1,4 @@
-"""GPT and GPT-2 as language models: the loss and the writing of transformers; the rest is in test_huggingface_parity."""
+"""GPT and GPT-2 as language models: loss and writing; the rest of them is in test_huggingface_parity."""
 
 from typing import Any
 
