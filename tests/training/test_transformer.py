@@ -14,6 +14,7 @@ from wenmo.training.progress import Silent
 from wenmo.training.recipe import Recipe
 from wenmo.training.run import run, train
 
+NAMES = ["transformer", "bert", "ernie", "ernie2"]
 SMALL = [
     "model.hidden_size=16",
     "model.num_attention_heads=2",
@@ -38,8 +39,9 @@ class StopAt(Silent):
             raise RuntimeError("killed")
 
 
-def test_it_learns_which_word_decides_and_answers_from_its_folder(reviews: Path, tmp_path: Path) -> None:
-    result = train(reviews, model="transformer", out=tmp_path / "m", overrides=SMALL)
+@pytest.mark.parametrize("name", NAMES)
+def test_it_learns_which_word_decides_and_answers_from_its_folder(name: str, reviews: Path, tmp_path: Path) -> None:
+    result = train(reviews, model=name, out=tmp_path / "m", overrides=SMALL)
     assert result.dev["accuracy"]["value"] > 0.9
     model = load(tmp_path / "m")
     assert [answer.label for answer in model.predict(["a great film", "the plot was awful"])] == ["good", "bad"]
@@ -49,7 +51,8 @@ def test_it_learns_which_word_decides_and_answers_from_its_folder(reviews: Path,
         np.testing.assert_allclose(model.embed(text)[0], vector, rtol=0, atol=1e-5)
 
 
-def test_it_reads_pairs_as_one_text_and_knows_which_is_which(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_it_reads_pairs_as_one_text_and_knows_which_is_which(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     lines = ["label\ttext_a\ttext_b"]
     for i in range(240):  # the label is told by where the word "yes" stands
@@ -57,7 +60,7 @@ def test_it_reads_pairs_as_one_text_and_knows_which_is_which(tmp_path: Path) -> 
         words[i % 2] += " yes"
         lines.append(f"{('first', 'second')[i % 2]}\t{words[0]}\t{words[1]}")
     (tmp_path / "pairs.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    result = train(tmp_path / "pairs.tsv", model="transformer", out=tmp_path / "m", overrides=SMALL)
+    result = train(tmp_path / "pairs.tsv", model=name, out=tmp_path / "m", overrides=SMALL)
     assert result.dev["accuracy"]["value"] > 0.9
     folder = load_folder(tmp_path / "m")
     assert folder.task.config.pair == "joined" and folder.task.extractor.embeddings.segments is not None

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from wenmo.errors import InputError
 from wenmo.interchange.checkpoint import Checkpoint
-from wenmo.interchange.families import FAMILIES, Family, Head, Rule, extractor_rules, head_rules
+from wenmo.interchange.families import FAMILIES
+from wenmo.interchange.family import Family, Head, Rule, extractor_rules, head_rules
 from wenmo.interchange.huggingface_config import (
     config_from_huggingface,
     config_to_huggingface,
@@ -105,7 +106,7 @@ def to_huggingface(config: ModelConfig, state: Mapping[str, Tensor]) -> tuple[di
     # What is below a head, be it GPT's that shares the words' table, stands behind the prefix.
     prefix = family.prefix if heads or family.model_type == "gpt" else ""
     left = dict(state)
-    theirs = {}
+    theirs: dict[str, Tensor] = {}
     for rule in rules:
         outside = pooler not in ("", family.pooler) and rule.ours.startswith("pooler.")
         theirs |= _renamed(rule, left, "" if outside else prefix)
@@ -128,18 +129,18 @@ def to_huggingface(config: ModelConfig, state: Mapping[str, Tensor]) -> tuple[di
 def head_module(name: str, config: ModelConfig) -> nn.Module | None:
     """The head of pre-training that ``Checkpoint.heads`` names, for a model of these settings; None: it is no module of
     ours but the output of a task."""
-    act = getattr(config, "hidden_act", "gelu")
+    assert isinstance(config, StackConfig)
     if name == "masked_lm":
         return MaskedLanguageModelHead(
             config.hidden_size,
             config.vocab_size,
             embedding_size=getattr(config, "embedding_size", 0),
-            hidden_act=act,
-            layer_norm_eps=getattr(config, "layer_norm_eps", 1e-12),
+            hidden_act=config.hidden_act,
+            layer_norm_eps=config.layer_norm_eps,
         )
     if name == "next_sentence":
         return NextSentenceHead(config.hidden_size)
-    return ReplacedTokenHead(config.hidden_size, act) if name == "replaced_token" else None
+    return ReplacedTokenHead(config.hidden_size, config.hidden_act) if name == "replaced_token" else None
 
 
 @dataclass
@@ -246,6 +247,8 @@ class _Reading:
             absent = [name for name in rule.theirs if name not in self.theirs]
             self.missing += absent
             if absent:
+                for name in rule.theirs:
+                    self.theirs.pop(name, None)
                 continue
             shape = wanted[rule.ours]
             part = torch.Size([shape[0] // len(rule.theirs), *shape[1:]])

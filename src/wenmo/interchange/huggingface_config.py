@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from wenmo.errors import InputError
-from wenmo.interchange.families import FAMILIES, IGNORED, Family
+from wenmo.interchange.families import FAMILIES, IGNORED
+from wenmo.interchange.family import Family
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import config_class
 

@@ -5,6 +5,7 @@ Nothing here runs what is in a file, and no file is read that lies outside the f
 
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,6 @@ SINGLE = ("model.safetensors", "pytorch_model.bin")
 SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _LOOKED_FOR = (SINGLE[0], SHARDED[0], SINGLE[1], SHARDED[1])
 """In this order: what cannot hold code comes first."""
-
-_PICKLE_BEGINS = (b"PK\x03\x04", b"\x80")
-"""A zip file, as PyTorch writes since 1.6, or a bare pickle."""
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -95,8 +93,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        # Only now: the length at the head of a good file may begin with the same bytes.
-        if _begins(path, _PICKLE_BEGINS):
+        if _is_pickle(path):
             raise InputError(
                 f"{path}: not safetensors but a pickle under that name; call it pytorch_model.bin, and it is read "
                 f"without running code"
@@ -104,22 +101,28 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: cut short or not a safetensors file ({error}); copy it again") from error
 
 
-def _begins(path: Path, beginnings: tuple[bytes, ...]) -> bool:
+def _is_pickle(path: Path) -> bool:
+    """Whether it begins like a zip file, as PyTorch writes since 1.6, or like a bare pickle. The length at the head of
+    a safetensors file may do so by chance, but behind it stands a brace."""
     with path.open("rb") as file:
-        return file.read(max(map(len, beginnings))).startswith(beginnings)
+        head = file.read(9)
+    return head[8:9] != b"{" and head[:2] in (b"PK", *(bytes([0x80, protocol]) for protocol in range(2, 6)))
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        what = str(error).splitlines()[0]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        runs = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        if runs:
+            raise InputError(
+                f"{path}: it holds more than tensors and would run {runs[1]} when read; bring the model's "
+                f"model.safetensors, or where you trust the file save its tensors anew as one"
+            ) from error
         raise InputError(
-            f"{path}: it holds more than tensors and could run code when read ({what}); bring the model's "
-            f"model.safetensors, or save it anew as one where you trust it"
+            f"{path}: cut short, or not a table of tensors as PyTorch saves it; copy it again, or bring the model's "
+            f"model.safetensors"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: cut short or not a file of PyTorch ({error}); copy it again") from error
     if not isinstance(weights, Mapping) or not all(isinstance(each, Tensor) for each in weights.values()):
         raise InputError(
             f"{path}: not a plain table of tensors, perhaps a checkpoint of a trainer; bring the model's own weights, "
