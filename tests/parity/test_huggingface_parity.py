@@ -13,12 +13,12 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from wenmo.features import Features, TokenBatch
 from wenmo.interchange.checkpoint import Checkpoint
-from wenmo.interchange.huggingface import from_huggingface, head_module, read_checkpoint, to_huggingface
+from wenmo.interchange.huggingface import from_huggingface, read_checkpoint, to_huggingface
+from wenmo.interchange.verification import CheckpointModel, first_difference, name_there
 from wenmo.models.registry import build_model
 
 SIZES = {
@@ -104,50 +104,20 @@ def asked(oracle: Any, batch: TokenBatch) -> Any:
     )
 
 
-class Ours(nn.Module):
-    """A checkpoint as a model of ours with its heads."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__()
-        self.extractor = build_model(checkpoint.config).double()
-        self.extractor.load_state_dict(checkpoint.weights)
-        self.heads = nn.ModuleDict()
-        for name in sorted({name.split(".")[0] for name in checkpoint.heads}):
-            weights = {k.removeprefix(f"{name}."): w for k, w in checkpoint.heads.items() if k.startswith(f"{name}.")}
-            head = head_module(name, checkpoint.config)
-            if head is None:
-                num_outputs, size = weights["weight"].shape
-                head = nn.Linear(size, num_outputs, bias="bias" in weights)
-            head.double().load_state_dict(weights)
-            self.heads[name] = head
-
-    def said(self, features: Features) -> dict[str, Tensor]:
-        """What the heads say, under the names of transformers."""
-        states, pooled = features.last_hidden_state, features.pooler_output
-        table = self.extractor.word_table()  # type: ignore[operator]
-        logits = {}
-        for name, head in self.heads.items():
-            if name == "masked_lm":
-                logits["prediction_logits" if "next_sentence" in self.heads else "logits"] = head(states, table)
-            elif name == "next_sentence":
-                logits["seq_relationship_logits" if "masked_lm" in self.heads else "logits"] = head(pooled)
-            else:
-                logits["logits"] = head(pooled if name == "classifier" else states)
-        return logits
-
-
-def ours_of(oracle: Any, folder: Path) -> tuple[Checkpoint, Ours]:
+def ours_of(oracle: Any, folder: Path) -> tuple[Checkpoint, CheckpointModel]:
     oracle.save_pretrained(folder)
     checkpoint = read_checkpoint(folder)
     assert checkpoint.left_out == []
-    return checkpoint, Ours(checkpoint).eval()
+    return checkpoint, CheckpointModel(checkpoint).double().eval()
 
 
 def close(ours: Tensor, theirs: Tensor) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
-def pairs_of_outputs(ours: Ours, features: Features, expected: Any, mask: Tensor) -> list[tuple[Tensor, Tensor]]:
+def pairs_of_outputs(
+    ours: CheckpointModel, features: Features, expected: Any, mask: Tensor
+) -> list[tuple[Tensor, Tensor]]:
     """All that both give, of the tokens and not of the padding."""
     text = mask.bool()
     pairs = []
@@ -160,11 +130,9 @@ def pairs_of_outputs(ours: Ours, features: Features, expected: Any, mask: Tensor
         pairs.append((features.last_hidden_state[text], expected.last_hidden_state[text]))
     if "pooler_output" in expected:
         pairs.append((features.pooler_output, expected.pooler_output))
-    logits = ours.said(features)
-    if not logits and "logits" in expected:  # a language model whose output is the words' table
-        logits = {"logits": F.linear(features.last_hidden_state, ours.extractor.word_table())}  # type: ignore[operator]
+    logits = ours.logits(features)
     for name, mine in logits.items():
-        theirs = expected[name]
+        theirs = expected[name_there(name, logits)]
         of_tokens = theirs.shape[:2] == mask.shape
         pairs.append((mine[text], theirs[text]) if of_tokens else (mine, theirs))
     assert len(pairs) > 5
@@ -234,6 +202,16 @@ def test_transformers_opens_what_is_written_and_says_the_same(kind: Kind, head: 
         close(said[name], expected[name])
     for mine, theirs in zip(said.hidden_states, expected.hidden_states, strict=True):
         close(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "electra", "ernie2", "gpt2"])
+def test_a_checkpoint_is_verified_and_a_wrong_one_is_not(name: str, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    checkpoint, _ = ours_of(oracle_of(kind, kind.heads[-2]), tmp_path)
+    assert first_difference(checkpoint, tmp_path) == ""
+    wrong = next(name for name in checkpoint.weights if ".1.feed_forward.output.bias" in name)
+    checkpoint.weights[wrong][3] += 1e-5
+    assert first_difference(checkpoint, tmp_path).startswith("layer 2: by ")
 
 
 def test_a_published_bert_has_the_features_of_transformers() -> None:

@@ -1,1 +1,1 @@
-"""Checkpoints of other systems, read and written."""
+"""Checkpoints of other systems as ours: their settings, and their weights under our names."""

@@ -16,11 +16,11 @@ class Checkpoint:
     """The settings of our extractor."""
     weights: dict[str, Tensor]
     """All weights of the extractor under its own names: ``build_model(config).load_state_dict(weights)`` is strict."""
-    heads: dict[str, Tensor]
+    heads: dict[str, Tensor] = field(default_factory=dict)
     """What stands on the extractor: ``masked_lm.*``, ``next_sentence.*``, ``replaced_token.*`` as in
     `wenmo.models.pretraining_heads`, ``causal_lm.weight`` where it is not the words' table, ``classifier.*`` for the
     labels of a text, ``tagger.*`` for those of each token."""
-    family: str
+    family: str = ""
     """What the other system calls the architecture: ``bert``, ``gpt2``."""
     described: dict[str, Any] = field(default_factory=dict)
     """The other system's own description, as it stood in its file."""
