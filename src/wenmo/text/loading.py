@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeGuard
 
+from wenmo.errors import InputError
 from wenmo.text.code_points import CodePointTokenizer
+from wenmo.text.pretrained import PretrainedTokenizer
+from wenmo.text.pretrained_files import has_tokenizer
 from wenmo.text.subwords import SubwordTokenizer
-from wenmo.text.tokenizer_config import CODE_POINTS, TokenizerConfig, read_settings
+from wenmo.text.tokenizer_config import CODE_POINTS, PRETRAINED, TokenizerConfig, has_settings, read_settings
 from wenmo.text.tokenizers import Tokenizer
 
-WritingTokenizer = SubwordTokenizer | CodePointTokenizer
+WritingTokenizer = SubwordTokenizer | CodePointTokenizer | PretrainedTokenizer
 """Those that give texts to ids."""
 AnyTokenizer = Tokenizer | WritingTokenizer
 """All give ids to texts, in the same way."""
@@ -21,24 +24,33 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> AnyTokeniz
     Raises:
         InputError: as the `train` of each.
     """
-    return _kind(config).train(texts, config)
+    if config.segmenter == PRETRAINED:
+        raise InputError(
+            "data.tokenizer.segmenter=pretrained: the tokenizer comes with a checkpoint; name its folder, as in "
+            "--model bert:FOLDER"
+        )
+    return _trained_kind(config).train(texts, config)
 
 
 def load_tokenizer(folder: Path) -> AnyTokenizer:
-    """The tokenizer of a model folder.
+    """The tokenizer of a model folder, ours or another system's.
 
     Raises:
         InputError: as the `load` of each.
     """
-    return _kind(read_settings(Path(folder)).config).load(folder)
+    folder = Path(folder)
+    if not has_settings(folder) and has_tokenizer(folder):
+        return PretrainedTokenizer.load(folder)
+    config = read_settings(folder).config
+    return PretrainedTokenizer.load(folder) if config.segmenter == PRETRAINED else _trained_kind(config).load(folder)
 
 
 def writes(tokenizer: AnyTokenizer) -> TypeGuard[WritingTokenizer]:
     """Whether a text can be put together from its ids."""
-    return isinstance(tokenizer, SubwordTokenizer | CodePointTokenizer)
+    return isinstance(tokenizer, WritingTokenizer)
 
 
-def _kind(config: TokenizerConfig) -> type[AnyTokenizer]:
+def _trained_kind(config: TokenizerConfig) -> type[Tokenizer | SubwordTokenizer | CodePointTokenizer]:
     if config.segmenter == CODE_POINTS:
         return CodePointTokenizer
     return SubwordTokenizer if config.has_subwords else Tokenizer

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from wenmo.errors import InputError
 from wenmo.text.ngrams import Ids
+from wenmo.text.special_tokens import Surroundings
 from wenmo.text.vocabulary import (
     BOS_TOKEN,
     EOS_TOKEN,
@@ -28,6 +29,9 @@ SUBWORDS = ("bpe", "unigram")
 CODE_POINTS = "code-points"
 """The segmenter whose tokens are all single characters; see `wenmo.text.code_points`."""
 
+PRETRAINED = "pretrained"
+"""The segmenter of a tokenizer that came with a checkpoint; see `wenmo.text.pretrained`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
@@ -35,8 +39,9 @@ class TokenizerConfig:
 
     segmenter: str = "auto"
     """words, characters, treebank, graphemes, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram:
-    subwords; code-points: every character by itself. Of the last three a text can be put together again. auto:
-    characters if over half of the letters are Han, else words; a tagger looks at its data."""
+    subwords; code-points: every character by itself. Of the last three a text can be put together again. pretrained:
+    that of the checkpoint. auto: characters if over half of the letters are Han, else words; a tagger looks at its
+    data."""
     lowercase: bool = True
     """Capitals to small letters."""
     fold_width: bool = True
@@ -90,7 +95,7 @@ class TokenizerConfig:
                 raise InputError(f"{name} is a shortest and a longest length, like (1, 2), or (0, 0); got {lengths}")
         if self.word_ngrams == self.character_ngrams == (0, 0):
             raise InputError("word_ngrams and character_ngrams are both (0, 0), so there would be no tokens")
-        if self.has_subwords or self.segmenter == CODE_POINTS:
+        if self.has_subwords or self.segmenter in (CODE_POINTS, PRETRAINED):
             self._check_written()
 
     def _check_written(self) -> None:
@@ -123,6 +128,16 @@ class SpecialIds:
     def eos_token_id(self) -> int | None:
         """What a text that is written ends with; None where the vocabulary has no boundaries."""
         return self.config.special_id(EOS_TOKEN)
+
+    @property
+    def special_token_ids(self) -> tuple[int, ...]:
+        """Ids that stand for no text; an unknown token stands for one."""
+        return tuple(i for i in range(len(self.config.special_tokens)) if i != self.unk_token_id)
+
+    def surroundings(self, *, pair: bool = False) -> Surroundings:
+        """What stands around a text, or around two that are read as one: at most a separator between them."""
+        between = () if not pair or self.sep_token_id is None else (self.sep_token_id,)
+        return Surroundings(between=between)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,19 +181,13 @@ def fingerprint_of(config: TokenizerConfig, *vocabulary: Any) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def write_settings(folder: Path, saved: SavedSettings) -> None:
-    """Write ``tokenizer_config.json``."""
-    config = saved.config
+def write_settings(folder: Path, saved: SavedSettings, described: Mapping[str, Any] | None = None) -> None:
+    """Write ``tokenizer_config.json``; ``described`` is what other tools read there, if it came with a checkpoint."""
     settings = {
-        "pad_token": PAD_TOKEN,
-        "unk_token": UNK_TOKEN,
-        **({"sep_token": SEP_TOKEN} if config.separator else {}),
-        **({"bos_token": BOS_TOKEN, "eos_token": EOS_TOKEN} if config.boundaries else {}),
-        # Only there does `tokenizer.json` hold all that other tools need.
-        **({"tokenizer_class": "PreTrainedTokenizerFast"} if config.has_subwords else {}),
+        **(_described(saved.config) if described is None else described),
         "wenmo": {
             "format_version": FORMAT_VERSION,
-            **asdict(config),
+            **asdict(saved.config),
             "segmenter_version": saved.versions["segmenter"],
             "chinese_conversion_version": saved.versions["chinese_conversion"],
             "num_tokens": saved.num_tokens,
@@ -186,6 +195,15 @@ def write_settings(folder: Path, saved: SavedSettings) -> None:
         },
     }
     write_aside(folder / "tokenizer_config.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+
+
+def has_settings(folder: Path) -> bool:
+    """Whether a tokenizer stands in a folder that was saved by wenmo."""
+    path = Path(folder) / "tokenizer_config.json"
+    if not path.is_file():
+        return False
+    content = read_json(path)
+    return isinstance(content, dict) and "wenmo" in content
 
 
 def read_settings(folder: Path) -> SavedSettings:
@@ -219,6 +237,18 @@ def strings(texts: Iterable[str]) -> Iterator[str]:
         if not isinstance(text, str):
             raise InputError(f"text {number} is of type {type(text).__name__}; wanted a string")
         yield text
+
+
+def _described(config: TokenizerConfig) -> dict[str, str]:
+    """What other tools read of a vocabulary that was made here."""
+    return {
+        "pad_token": PAD_TOKEN,
+        "unk_token": UNK_TOKEN,
+        **({"sep_token": SEP_TOKEN} if config.separator else {}),
+        **({"bos_token": BOS_TOKEN, "eos_token": EOS_TOKEN} if config.boundaries else {}),
+        # Only there does `tokenizer.json` hold all that other tools need.
+        **({"tokenizer_class": "PreTrainedTokenizerFast"} if config.has_subwords else {}),
+    }
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
