@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from wenmo.errors import InputError, JobError
 from wenmo.models.registry import build_model, config_from_dict
 from wenmo.models.shapes import shapes_only
-from wenmo.models.windows import windows_of
+from wenmo.models.windows import Windows, windows_of
 from wenmo.tasks.abstention import CalibrationRows
 from wenmo.tasks.registry import task_config_class
 from wenmo.tasks.task import Task
@@ -105,7 +105,7 @@ def load_folder(path: Path) -> ModelFolder:
         config = config_from_dict({name: value for name, value in described.items() if name not in of_others})
         task_config = kind.from_folder(recipe["task"], described)
         with shapes_only():
-            task = task_config.build(build_model(config), config, windows_of(recipe["data"]))
+            task = task_config.build(build_model(config), config, windows_for(recipe["data"], tokenizer))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: {CONFIG} or {RECIPE} does not describe a model ({error}); copy the whole folder again"
@@ -144,6 +144,12 @@ def load_weights(path: Path, task: torch.nn.Module) -> None:
     task.load_state_dict(weights, assign=True)
     for name, parameter in task.named_parameters():
         parameter.requires_grad_(trained[name])
+
+
+def windows_for(data: Mapping[str, Any], tokenizer: AnyTokenizer) -> Windows | None:
+    """The windows that the settings of the data want, each with the special tokens that the tokenizer puts there."""
+    around = tokenizer.surroundings()
+    return windows_of(data, before=len(around.before), behind=len(around.behind))
 
 
 def folder_bytes(path: Path) -> int:

@@ -129,3 +129,22 @@ def test_windows_are_what_the_settings_say() -> None:
     assert windows_of({**settings, "max_length": 0}) is None, "without a limit no text is too long"
     assert windows_of({**settings, "long_texts": "tail"}) is None
     assert windows_of({"max_length": 100}) is None
+
+
+def test_special_tokens_stand_around_every_window() -> None:
+    windows = Windows(size=5, overlap=0.0, before=1, behind=1)
+    row = np.array([90, 1, 2, 3, 4, 5, 6, 7, 91], np.int32)
+    wanted = [[90, 1, 2, 3, 91], [90, 4, 5, 6, 91], [90, 5, 6, 7, 91]]
+    assert [piece.tolist() for piece in windows.pieces(row)] == wanted
+    short = np.array([90, 8, 91], np.int32)
+    seen: list[list[int]] = []
+
+    def read(batch: TokenBatch) -> Tensor:
+        assert batch.input_ids is not None
+        for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True):
+            seen.append(ids[mask.bool()].tolist())
+        return batch.input_ids.sum(dim=1, keepdim=True).double()
+
+    vectors = windows.vectors(token_batch([row, short]), read)
+    assert seen == [*wanted, [90, 8, 91]]
+    assert vectors[:, 0].tolist() == [(187 + 196 + 199) / 3, 189]

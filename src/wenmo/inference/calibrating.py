@@ -85,7 +85,7 @@ def calibrate(
         encode(rows, folder.tokenizer, task.config, recipe.data.reading) if rows else None
         for rows in (corpus.dev, corpus.calibration)
     )
-    trust = settle(task, dev, kept, folder.tokenizer.unk_token_id, choose_device(device))
+    trust = settle(task, dev, kept, folder.tokenizer, choose_device(device))
     task.to(torch.device("cpu"))
     described = {**folder.recipe, "task": {**folder.recipe["task"], **_choices(task.config)}}
     told = folder.metrics | ({"calibration": trust.calibration} if trust.calibration else {})

@@ -32,17 +32,17 @@ def vectors_of_windows(
     rows: Sequence[TokenIds], windows: Windows, compute: Callable[[Sequence[TokenIds]], Tensor]
 ) -> Tensor:
     """``(len(rows), size)``: the mean of what ``compute`` gives the windows of each text; there is at least one row."""
-    starts = [windows.starts(len(row)) for row in rows]
-    places = [(text, start) for text, each in enumerate(starts) for start in each]
+    num_windows = [len(windows.starts(len(row))) for row in rows]
+    places = [(text, window) for text, number in enumerate(num_windows) for window in range(number)]
     total: Tensor | None = None
     for first in range(0, len(places), _WINDOWS_AT_ONCE):
         part = places[first : first + _WINDOWS_AT_ONCE]
-        vectors = compute([rows[text][start : start + windows.size] for text, start in part])
+        pieces = {text: windows.pieces(rows[text]) for text in dict.fromkeys(text for text, _ in part)}
+        vectors = compute([pieces[text][window] for text, window in part])
         if len(places) == len(rows) <= _WINDOWS_AT_ONCE:
             return vectors
         wide = vectors.to(torch.promote_types(vectors.dtype, torch.float32))  # a long sum wants the digits
         total = wide.new_zeros(len(rows), wide.size(1)) if total is None else total
         total.index_add_(0, torch.tensor([text for text, _ in part], device=wide.device), wide)
     assert total is not None
-    num_windows = torch.tensor([len(each) for each in starts], device=total.device)
-    return total / num_windows.unsqueeze(1)
+    return total / torch.tensor(num_windows, device=total.device).unsqueeze(1)

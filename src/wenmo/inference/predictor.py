@@ -17,7 +17,7 @@ from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
 from wenmo.inference.engines import choose_engine, known_precision
 from wenmo.inference.long_texts import windowed
-from wenmo.inference.texts import Columns, listed, own_vectors, pooled_vectors, windows, without_known
+from wenmo.inference.texts import Columns, listed, own_vectors, pooled_vectors, windows
 from wenmo.models.pooling import Pooling
 from wenmo.tasks.abstention import CONFIDENCE, Promise, require_promise
 from wenmo.tasks.classification import Classification, as_classifier
@@ -227,7 +227,7 @@ class Predictor:
     def _watch(self, drift: DriftWatch, columns: Columns, answers: NDArray[np.float32]) -> None:
         said = self.task.decide(answers)
         drift.add(self.task.confidence(answers, said), dict(zip(self.labels, said.sum(axis=0).tolist(), strict=True)))
-        drift.add_unknown(unknown_shares(columns, self.tokenizer.unk_token_id))
+        drift.add_unknown(unknown_shares(columns, self.tokenizer))
 
     def _encode_windows(self, texts: Iterable[Text], counts: TextCounts | None, pair: Pair) -> Iterator[Columns]:
         """Texts as ids, as many at a time as shall be in memory."""
@@ -241,10 +241,9 @@ class Predictor:
         encoded = encode_texts(texts, self.tokenizer, pair, self.long_texts)
         if encoded.cut:
             counts.cut, counts.reading = counts.cut + len(encoded.cut), self.long_texts
-        unknown = without_known(encoded.columns, self.tokenizer)
-        if len(unknown):
-            counts.first_unknown = counts.first_unknown or counts.texts + int(unknown[0]) + 1
-            counts.unknown += len(unknown)
+        if len(encoded.unknown):
+            counts.first_unknown = counts.first_unknown or counts.texts + int(encoded.unknown[0]) + 1
+            counts.unknown += len(encoded.unknown)
         counts.texts += len(texts)
         return encoded.columns
 

@@ -5,7 +5,6 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from wenmo.data.batching import FIRST, SECOND, TYPES, row_places, second_batch, store_batch
@@ -18,7 +17,6 @@ from wenmo.inference.long_texts import vectors_of_windows
 from wenmo.models.pooling import Pooling, pool
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.pairs import Pair, pair_vector, refuse_other_kind, text_of
-from wenmo.text.loading import AnyTokenizer
 
 Columns = Mapping[str, list[TokenIds]]
 
@@ -62,23 +60,6 @@ def checked_texts(rows: Iterable[Row], pair: Pair) -> Iterator[Text]:
     for row in rows:
         refuse_other_kind(text_of(row), pair, row.source)
         yield text_of(row)
-
-
-def without_known(columns: Columns, tokenizer: AnyTokenizer) -> NDArray[np.int64]:
-    """Which rows have a text that holds nothing but unknown tokens."""
-    special = [tokenizer.unk_token_id] + ([tokenizer.sep_token_id] if tokenizer.sep_token_id is not None else [])
-    if TYPES in columns:
-        halves = [
-            [ids[types == which] for ids, types in zip(columns[FIRST], columns[TYPES], strict=True)] for which in (0, 1)
-        ]
-    else:
-        halves = [column for name, column in columns.items() if name in (FIRST, SECOND)]
-    unknown = np.zeros(len(columns[FIRST]), np.bool_)
-    for rows in halves:
-        ends = np.cumsum([0, *map(len, rows)])
-        num_known = np.concatenate([[0], np.cumsum(~np.isin(np.concatenate(rows), special))])
-        unknown |= num_known[ends[1:]] == num_known[ends[:-1]]
-    return np.flatnonzero(unknown)
 
 
 def own_vectors(

@@ -8,14 +8,16 @@ logits too, so nothing is lost by this choice.
 
 A text that fits is one window and has the vector it always had. The last window of a longer one ends with the text, so
 that every window is full and none counts for more than it holds. Vectors of tokens do not come out: a token may stand
-in two windows.
+in two windows. Special tokens around a text, such as ``[CLS]`` and ``[SEP]``, stand around each of its windows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -32,17 +34,30 @@ class Windows:
     """Where the windows of a text stand."""
 
     size: int
-    """Tokens of a window."""
+    """Tokens of a window, the special ones among them."""
     overlap: float
     """Share of a window that the next one repeats."""
+    before: int = 0
+    """Special tokens that a row begins with, and every window."""
+    behind: int = 0
+    """Special tokens that a row ends with, and every window."""
 
     def starts(self, num_tokens: int) -> list[int]:
-        """Where each window of a text begins; the last one ends with the text."""
+        """Where in a row the text of each window begins, behind the special tokens; the last one ends with the text."""
         last = num_tokens - self.size
         if last <= 0:
-            return [0]
-        step = max(1, self.size - round(self.size * self.overlap))
-        return [*range(0, last, step), last]
+            return [self.before]
+        inside = self.size - self.before - self.behind
+        step = max(1, inside - round(inside * self.overlap))
+        return [self.before + start for start in [*range(0, last, step), last]]
+
+    def pieces(self, ids: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+        """The windows of a row, each with the special tokens around it."""
+        if len(ids) <= self.size:
+            return [ids]
+        inside, end = self.size - self.before - self.behind, len(ids) - self.behind
+        parts = ((ids[: self.before], ids[start : start + inside], ids[end:]) for start in self.starts(len(ids)))
+        return [np.concatenate(part) for part in parts]
 
     def vectors(self, batch: TokenBatch, read: Callable[[TokenBatch], Tensor]) -> Tensor:
         """Read a batch of texts of any length.
@@ -56,11 +71,14 @@ class Windows:
         """
         if batch.attention_mask.size(1) <= self.size:
             return read(batch)
-        starts = [self.starts(length) for length in batch.num_tokens.tolist()]
+        lengths = batch.num_tokens.tolist()
+        starts = [self.starts(length) for length in lengths]
         device = batch.attention_mask.device
         text = torch.tensor([i for i, each in enumerate(starts) for _ in each], device=device)  # (windows,)
-        start = torch.tensor([place for each in starts for place in each], device=device)
-        place = start.unsqueeze(1) + torch.arange(self.size, device=device)  # (windows, size)
+        place = torch.tensor(
+            [self._places(length, start) for length, each in zip(lengths, starts, strict=True) for start in each],
+            device=device,
+        )  # (windows, size)
         at_once = max(1, _PLACES_AT_ONCE // self.size)
         parts = []
         for first in range(0, len(text), at_once):
@@ -68,6 +86,14 @@ class Windows:
             frugal = len(text) > at_once and torch.is_grad_enabled()
             parts.append(checkpoint(read, part, use_reentrant=False) if frugal else read(part))
         return mean_by_text(torch.cat(parts), text, [len(each) for each in starts])
+
+    def _places(self, num_tokens: int, start: int) -> list[int]:
+        """Which tokens of a row stand in the window whose text begins at ``start``; of a short row, all and padding."""
+        if num_tokens <= self.size:
+            return list(range(self.size))
+        inside = self.size - self.before - self.behind
+        end = range(num_tokens - self.behind, num_tokens)
+        return [*range(self.before), *range(start, start + inside), *end]
 
 
 def mean_by_text(vectors: Tensor, text: Tensor, num_windows: Sequence[int]) -> Tensor:
@@ -77,11 +103,17 @@ def mean_by_text(vectors: Tensor, text: Tensor, num_windows: Sequence[int]) -> T
     return (total / torch.tensor(num_windows, device=total.device).unsqueeze(1)).to(vectors.dtype)
 
 
-def windows_of(data: Mapping[str, Any]) -> Windows | None:
-    """The windows that the settings of the data want; None where texts are cut, or read as they are."""
+def windows_of(data: Mapping[str, Any], *, before: int = 0, behind: int = 0) -> Windows | None:
+    """The windows that the settings of the data want; None where texts are cut, or read as they are.
+
+    Args:
+        data: the settings.
+        before: special tokens in front of a text.
+        behind: special tokens behind it.
+    """
     if data.get("long_texts") != "windows" or not data.get("max_length"):
         return None
-    return Windows(size=data["max_length"], overlap=data["window_overlap"])
+    return Windows(size=data["max_length"], overlap=data["window_overlap"], before=before, behind=behind)
 
 
 def _cut(batch: TokenBatch, text: Tensor, place: Tensor) -> TokenBatch:

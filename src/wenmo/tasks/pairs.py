@@ -5,10 +5,13 @@
   pair go through the encoder in one call: padding never reaches a result, so this is the same as two calls, and faster.
 - ``joined``: the first text, a separator and the second text are read as one text, and ``token_type_ids`` say which
   is which (Devlin et al. 2019). A model that does not read ``token_type_ids`` ignores them.
+
+The rows of a store hold the special tokens too that a checkpoint's tokenizer puts around texts
+(`wenmo.text.special_tokens`): what is cut leaves room for them, and what is unknown is asked of the texts alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +26,8 @@ from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.models.config import PairMode
 from wenmo.text.loading import AnyTokenizer
+from wenmo.text.special_tokens import Surroundings
+from wenmo.text.tokenizer_config import SpecialIds
 
 Pair = Literal["none", "siamese", "joined"]
 Ids = NDArray[np.int32]
@@ -40,6 +45,8 @@ class EncodedTexts:
     columns: dict[str, list[Ids]]
     cut: list[int] = field(default_factory=list)
     """Which of the texts were longer than they may be."""
+    unknown: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Which rows have a text that holds nothing but unknown tokens."""
 
     def __len__(self) -> int:
         return len(self.columns[FIRST])
@@ -122,42 +129,65 @@ def single_texts(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def encode_texts(texts: Sequence[Text], tokenizer: AnyTokenizer, pair: Pair, reading: LongTexts) -> EncodedTexts:
-    """Texts as ids, the longer ones read as ``reading`` says.
+    """Texts as ids with the special tokens around them, the longer ones read as ``reading`` says.
 
-    Of a siamese pair each text may have ``max_length`` tokens. A joined pair has that many with the separator: the
-    longer of the two gives way first, token for token from its end, as in BERT.
+    Of a siamese pair each row may have ``max_length`` tokens, the special ones among them. A joined pair has that many
+    together: the longer of the two gives way first, token for token from its end, as in BERT.
+
+    Raises:
+        InputError: the limit leaves no room for a text.
     """
     firsts = [text if isinstance(text, str) else text[0] for text in texts]
     seconds = [text[1] for text in texts if not isinstance(text, str)]
     first, second = (tokenizer.encode_batch(each) for each in (firsts, seconds))
+    sides = [first] if pair == "none" else [first, second]
+    around = tokenizer.surroundings(pair=pair == "joined")
+    room = around.room(reading.max_length) if reading.max_length else 0
     if pair == "joined":
-        return _joined(first, second, tokenizer, reading.max_length)
-    encoded = EncodedTexts({FIRST: first} if pair == "none" else {FIRST: first, SECOND: second})
-    if reading.max_length:
-        longest = (max(map(len, ids)) for ids in zip(*encoded.columns.values(), strict=True))
-        encoded.cut = [row for row, length in enumerate(longest) if length > reading.max_length]
-        encoded.columns = {name: [reading.cut(ids) for ids in column] for name, column in encoded.columns.items()}
+        encoded = _joined(first, second, around, room)
+    else:
+        within = replace(reading, max_length=room)
+        rows = [[around.around(within.cut(ids)) for ids in side] for side in sides]
+        encoded = EncodedTexts(dict(zip((FIRST, SECOND), rows, strict=False)))
+        longest = (max(map(len, ids)) for ids in zip(*sides, strict=True))
+        encoded.cut = [row for row, length in enumerate(longest) if 0 < room < length]
+    encoded.unknown = _without_known(sides, tokenizer.unk_token_id)
     return encoded
 
 
-def unknown_shares(columns: Mapping[str, list[Ids]], unk_token_id: int) -> NDArray[np.float64]:
-    """``(rows,)``: the share of unknown tokens in a text, or in both texts of a pair; 1 where there are no tokens."""
-    rows = zip(*(columns[name] for name in (FIRST, SECOND) if name in columns), strict=True)
-    unknown = [sum(int((ids == unk_token_id).sum()) for ids in row) / (sum(map(len, row)) or 1) for row in rows]
-    empty = np.sum([list(map(len, columns[name])) for name in (FIRST, SECOND) if name in columns], axis=0) == 0
-    return np.where(empty, 1.0, unknown)
+def unknown_shares(columns: Mapping[str, list[Ids]], tokens: SpecialIds) -> NDArray[np.float64]:
+    """``(rows,)``: the share of unknown tokens in a text, or in both texts of a pair; 1 where there are no tokens.
+
+    Special tokens are no tokens of a text.
+    """
+    special = np.array(tokens.special_token_ids)
+    unknown, known = (np.zeros(len(columns[FIRST])) for _ in range(2))
+    for name in (FIRST, SECOND):
+        for row, ids in enumerate(columns.get(name, ())):
+            unknown[row] += (ids == tokens.unk_token_id).sum()
+            known[row] += (~np.isin(ids, special)).sum()
+    return np.divide(unknown, known, out=np.ones_like(known), where=known > 0)
 
 
-def _joined(first: list[Ids], second: list[Ids], tokenizer: AnyTokenizer, max_length: int) -> EncodedTexts:
-    separator = np.array([] if tokenizer.sep_token_id is None else [tokenizer.sep_token_id], np.int32)
+def _without_known(sides: Sequence[Sequence[Ids]], unk_token_id: int) -> NDArray[np.int64]:
+    unknown = np.zeros(len(sides[0]), np.bool_)
+    for rows in sides:
+        ends = np.cumsum([0, *map(len, rows)])
+        is_known = np.concatenate(rows) != unk_token_id if rows else np.empty(0, np.bool_)
+        num_known = np.concatenate([[0], np.cumsum(is_known)])
+        unknown |= num_known[ends[1:]] == num_known[ends[:-1]]
+    return np.flatnonzero(unknown)
+
+
+def _joined(first: list[Ids], second: list[Ids], around: Surroundings, room: int) -> EncodedTexts:
+    """``room``: tokens that both texts may have together; 0: any number."""
     encoded = EncodedTexts({FIRST: [], TYPES: []})
     for row, (a, b) in enumerate(zip(first, second, strict=True)):
-        room = max_length - len(separator) if max_length else len(a) + len(b)
-        if len(a) + len(b) > room:
+        if 0 < room < len(a) + len(b):
             encoded.cut.append(row)
             a, b = _longest_first(a, b, room)
-        encoded.columns[FIRST].append(np.concatenate([a, separator, b]))
-        encoded.columns[TYPES].append(np.repeat(np.array([0, 1], np.int32), [len(a) + len(separator), len(b)]))
+        encoded.columns[FIRST].append(around.around(a, b))
+        encoded.columns[TYPES].append(around.token_types(len(a), len(b)))
     return encoded
 
 

@@ -10,10 +10,9 @@ import torch
 
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
-from wenmo.folder import ModelFolder
+from wenmo.folder import ModelFolder, windows_for
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model, with_sizes
-from wenmo.models.windows import windows_of
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
 from wenmo.text.tokenizers import Tokenizer
@@ -74,7 +73,7 @@ def build_task(
     config = replace(config, **_sizes_of_vectors(recipe, vectors))
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
     recipe = recipe.model_copy(update={"model": config, "data": data})
-    task = wanted.build(build_model(config), config, windows_of(recipe.data.model_dump()))
+    task = wanted.build(build_model(config), config, windows_for(recipe.data.model_dump(), tokenizer))
     task.take_tokenizer(tokenizer)
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     coverage = None

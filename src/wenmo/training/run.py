@@ -245,7 +245,7 @@ def _run(
         if resume and loop.resume():
             earlier = loop.state.seconds
         steps = loop.run().step
-    trust = settle(task, stores.get("dev"), stores.get("calibration"), tokenizer.unk_token_id, device)
+    trust = settle(task, stores.get("dev"), stores.get("calibration"), tokenizer, device)
     recipe = recipe.model_copy(update={"task": task.config})
     seconds = earlier + time.monotonic() - begun
     measured = {name: _measure(task, stores[name], device) for name in ("dev", "test") if name in stores}

@@ -22,6 +22,7 @@ from wenmo.tasks.pairs import COLUMNS, unknown_shares
 from wenmo.tasks.reliability import expected_calibration_error, outcomes, reliability
 from wenmo.tasks.task import Task
 from wenmo.tasks.thresholds import choose_thresholds
+from wenmo.text.tokenizer_config import SpecialIds
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe
 
@@ -62,7 +63,7 @@ def before_choosing(recipe: Recipe, corpus: Corpus) -> Recipe:
 
 
 def settle(
-    task: Task, dev: TokenStore | None, kept: TokenStore | None, unk_token_id: int, device: torch.device
+    task: Task, dev: TokenStore | None, kept: TokenStore | None, tokens: SpecialIds, device: torch.device
 ) -> Trust:
     """Calibrate, choose thresholds and question the calibration rows, each where the task asks for it.
 
@@ -72,7 +73,7 @@ def settle(
         task: with its final weights.
         dev: the rows to choose by.
         kept: the rows that no choice has seen.
-        unk_token_id: of the tokenizer.
+        tokens: the tokenizer, which knows those that are unknown or stand for no text.
         device: where to compute.
     """
     found = Trust()
@@ -83,7 +84,7 @@ def settle(
     if task.config.threshold_for != "none":
         found.notes += set_thresholds(task, dev, device)
     if kept is not None:
-        found.rows = question(task, dev, kept, unk_token_id, device)
+        found.rows = question(task, dev, kept, tokens, device)
     return found
 
 
@@ -118,13 +119,13 @@ def set_thresholds(task: Classification, store: TokenStore, device: torch.device
 
 
 def question(
-    task: Classification, dev: TokenStore, kept: TokenStore, unk_token_id: int, device: torch.device
+    task: Classification, dev: TokenStore, kept: TokenStore, tokens: SpecialIds, device: torch.device
 ) -> CalibrationRows:
     """What the finished model says to the rows that promises rest on; dev lays out the order of the tests."""
     layout = Layout.of(*_confidence_and_right(task, dev, device)[:2])
     confidence, right, labels = _confidence_and_right(task, kept, device)
     columns = {name: kept[name].take(range(len(kept))) for name in COLUMNS[task.config.pair]}
-    unknown = unknown_shares(columns, unk_token_id)
+    unknown = unknown_shares(columns, tokens)
     return CalibrationRows.of(confidence, right, layout, labels, unknown)
 
 
