@@ -181,3 +181,43 @@ def tagged_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+WORDS = ["good", "bad", "great", "poor", "film", "plot", "story", "the", "a", "is", "and", "好", "坏", "看", "片"]
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS[1:], *(f"##{letter}" for letter in LETTERS)]
+SIZES = {
+    "vocab_size": len(PIECES) + 3,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 40,
+}
+
+
+class SaveBert(Protocol):
+    def __call__(self, folder: Path, architecture: str = "BertModel", **fields: Any) -> Any: ...
+
+
+@pytest.fixture
+def save_bert() -> SaveBert:
+    """Save a tiny BERT with random weights, of this class of transformers, with its tokenizer, and give it back."""
+
+    def save(folder: Path, architecture: str = "BertModel", **fields: Any) -> Any:
+        import torch
+        import transformers
+
+        torch.manual_seed(0)
+        config = transformers.BertConfig(**{**SIZES, **fields})
+        model = getattr(transformers, architecture)(config).eval()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.normal_(std=0.3)
+                if "LayerNorm.weight" in name:
+                    parameter.add_(1)
+        model.save_pretrained(folder)
+        (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+        return model
+
+    return save

@@ -15,10 +15,12 @@ from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model, with_sizes
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
+from wenmo.text.pretrained import PretrainedTokenizer
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe, located, refuse_unable
+from wenmo.training.starting import load_start, tokenizer_of_checkpoint
 
 
 def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> Recipe:
@@ -38,7 +40,9 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
 
 
 def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
-    """The tokenizer of these texts, and where it is wanted of the word vectors too."""
+    """The tokenizer of the checkpoint that a run starts from, or of these texts and, where wanted, the word vectors."""
+    if recipe.checkpoint:
+        return tokenizer_of_checkpoint(Path(located(recipe.checkpoint)), recipe.data.tokenizer)
     tokenizer = recipe.task.make_tokenizer(rows, recipe.data.tokenizer)
     if not recipe.data.keep_vector_words:
         return tokenizer
@@ -65,7 +69,7 @@ def build_task(
     wanted = recipe.task
     config = with_sizes(
         recipe.model,
-        wanted.vocab_size(tokenizer),
+        _vocab_size(recipe, tokenizer),
         wanted.num_labels,
         compares=wanted.compares,
         num_characters=wanted.num_characters,
@@ -76,6 +80,8 @@ def build_task(
     task = wanted.build(build_model(config), config, windows_for(recipe.data.model_dump(), tokenizer))
     task.take_tokenizer(tokenizer)
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
+    if recipe.checkpoint:
+        load_start(task.extractor, config, Path(located(recipe.checkpoint)))
     coverage = None
     if vectors is not None:
         counts = Counter(token for text in recipe.task.texts(rows) for token in tokenizer.tokenize(text))
@@ -86,6 +92,20 @@ def build_task(
     if before is not None:
         task.take_over(before.task)
     return recipe, task, coverage
+
+
+def _vocab_size(recipe: Recipe, tokenizer: AnyTokenizer) -> int:
+    """Ids that the model has vectors for: those of the tokenizer, or the whole table of a checkpoint."""
+    wanted = recipe.task.vocab_size(tokenizer)
+    if not isinstance(tokenizer, PretrainedTokenizer):
+        return wanted
+    place = recipe.checkpoint or "the model"
+    tokenizer.check_fits(recipe.model.vocab_size, place)
+    if wanted > recipe.model.vocab_size:
+        raise InputError(
+            f"{place}: texts are asked for by labels, for which a checkpoint has no vectors; bring texts without labels"
+        )
+    return recipe.model.vocab_size
 
 
 def _sizes_of_vectors(recipe: Recipe, vectors: WordVectors | None) -> dict[str, Any]:
@@ -118,6 +138,8 @@ def _read_vectors(recipe: Recipe, tokenizer: AnyTokenizer) -> WordVectors | None
 
 def _refuse_another_model(recipe: Recipe, tokenizer: AnyTokenizer) -> None:
     """A run that goes on reads texts as the model did before."""
+    if recipe.checkpoint:
+        raise InputError(f"{recipe.checkpoint}: with --from, the run goes on from that model; leave the checkpoint out")
     if recipe.data.vectors:
         raise InputError(f"{recipe.data.vectors}: with --from, the word vectors are the model's own; leave them out")
     if recipe.data.tokenizer != tokenizer.config:

@@ -27,6 +27,7 @@ def model_card(
         f"# {said.title}",
         "",
         f"Trained with wenmo {wenmo_version()}; {parameters:,} parameters; {vocabulary}.",
+        *([f"It started from the checkpoint `{in_markdown(recipe.checkpoint)}`."] if recipe.checkpoint else []),
         "",
         *chain.from_iterable((section, "") for section in said.sections),
         "## Data",

@@ -7,6 +7,7 @@ is by far the largest part of a small model, and a batch touches a few hundredth
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +115,7 @@ def build_optimizers(task: nn.Module, settings: TrainingSettings, lazy_rows: boo
     rows = [parameter for table in tables for parameter in table.parameters()]
     held = {id(parameter) for parameter in rows}
     dense = [p for p in task.parameters() if p.requires_grad and id(p) not in held]
-    optimizers: list[torch.optim.Optimizer] = [_dense(dense, settings)] if dense else []
+    optimizers: list[torch.optim.Optimizer] = [_dense(dense, task, settings)] if dense else []
     return [*optimizers, RowOptimizer(rows, settings)] if rows else optimizers
 
 
@@ -127,16 +128,29 @@ def _tables(task: nn.Module) -> list[nn.Embedding]:
     ]
 
 
-def _dense(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
+def _dense(parameters: list[nn.Parameter], task: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     rate, decay = settings.learning_rate, settings.weight_decay
     betas = (settings.beta1, settings.beta2)
+    groups = _decayed_apart(parameters, task) if settings.decay == "matrices" else [{"params": parameters}]
     if settings.optimizer == "adadelta":
-        return torch.optim.Adadelta(parameters, lr=rate, rho=settings.rho, eps=settings.epsilon, weight_decay=decay)
+        return torch.optim.Adadelta(groups, lr=rate, rho=settings.rho, eps=settings.epsilon, weight_decay=decay)
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=settings.beta1, weight_decay=decay)
+        return torch.optim.SGD(groups, lr=rate, momentum=settings.beta1, weight_decay=decay)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     # On a CPU the fused kernel takes a third to a quarter of the default loop's time.
-    return kind(parameters, lr=rate, betas=betas, eps=settings.epsilon, weight_decay=decay, fused=True)
+    return kind(groups, lr=rate, betas=betas, eps=settings.epsilon, weight_decay=decay, fused=True)
+
+
+def _decayed_apart(parameters: list[nn.Parameter], task: nn.Module) -> list[dict[str, Any]]:
+    """The matrices, and behind them biases and norms, which do not decay (Devlin et al. 2019, their code)."""
+    biases = {id(p) for name, p in task.named_parameters() if name.endswith("bias")}
+    norms = {id(p) for m in task.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters(recurse=False)}
+    kept = biases | norms
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if id(p) not in kept]},
+        {"params": [p for p in parameters if id(p) in kept], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def rate_factor(step: int, total_steps: int, settings: TrainingSettings) -> float:
@@ -145,7 +159,7 @@ def rate_factor(step: int, total_steps: int, settings: TrainingSettings) -> floa
     ``noam`` (Vaswani et al. 2017, equation 3) is scaled so that its peak, at the end of the warm-up, is the learning
     rate itself; the paper's peak is ``hidden_size ** -0.5 * warmup_steps ** -0.5``.
     """
-    warmup = settings.warmup_steps
+    warmup = settings.warmup_steps or math.ceil(settings.warmup_share * total_steps)
     if settings.schedule == "noam":
         warmup = max(1, warmup)
         return min(step / warmup, math.sqrt(warmup / step))

@@ -32,6 +32,7 @@ from wenmo.tasks.classification import ClassificationConfig
 from wenmo.tasks.registry import task_config_class, task_of_source
 from wenmo.tasks.task import TaskConfig
 from wenmo.text.tokenizers import TokenizerConfig
+from wenmo.training.starting import model_type_of_checkpoint, name_and_folder, settings_of_checkpoint
 
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[int, Field(ge=1)]
@@ -136,6 +137,8 @@ class TrainingSettings(_Settings):
     """At its highest: behind the warm-up, before the decay."""
     weight_decay: _Amount = 0.0
     """AdamW shrinks the weights by it; the others add it to the gradient."""
+    decay: Literal["all", "matrices"] = "all"
+    """Which weights decay: all of them, or neither biases nor norms."""
     beta1: _Share = 0.9
     """Of Adam; the momentum of SGD."""
     beta2: _Share = 0.999
@@ -151,6 +154,8 @@ class TrainingSettings(_Settings):
     """How the rate falls after the warm-up: not, to 0 linearly or along a cosine, or with the root of the step."""
     warmup_steps: _Count = 0
     """Updates over which the rate rises from 0."""
+    warmup_share: _Share = 0.0
+    """The same as a share of all updates; instead of ``warmup_steps``."""
     batch_size: _Number | None = None
     """Texts of a batch, in each process; 50 where neither is set."""
     batch_tokens: _Number | None = None
@@ -186,6 +191,12 @@ class TrainingSettings(_Settings):
     """Refuse operations whose result may differ from run to run."""
     tensorboard: bool = False
     """Write events for TensorBoard beside the model."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_warmup(self) -> Self:
+        if self.warmup_steps and self.warmup_share:
+            raise ValueError("set training.warmup_steps (updates) or training.warmup_share, not both")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -225,6 +236,8 @@ class Recipe(_Settings):
     model: Annotated[ModelConfig, BeforeValidator(_model), PlainSerializer(_config_to_dict)]
     task: Annotated[TaskConfig, BeforeValidator(_task), PlainSerializer(_config_to_dict)] = ClassificationConfig()
     training: TrainingSettings = TrainingSettings()
+    checkpoint: str | None = None
+    """The folder of a pre-trained model to start from, with its tokenizer and its weights."""
 
     @model_validator(mode="after")
     def _texts_fit_the_model(self) -> Self:
@@ -252,7 +265,8 @@ class Recipe(_Settings):
         The task is read off the data where nothing names it.
 
         Args:
-            model: the name of a preset; may be left out where the file or what is below it names a model.
+            model: the name of a preset, the folder of a checkpoint, or both, ``name:FOLDER``; may be left out where the
+                file or what is below it names a model.
             below: nested like ``values``: what holds unless the file says otherwise. A model in it is whole and takes
                 the place of the preset.
             values: nested, like the recipe itself; ``None`` stands for "not said".
@@ -264,11 +278,18 @@ class Recipe(_Settings):
         from_file, below = read_toml(file) if file else {}, below or {}
         in_file = dict(from_file.get("model", {}))
         named = in_file.pop("name", None)
-        name = model or named
         whole = below.get("model", {}).get("model_type")
+        over = [values or {}, *map(_parse_override, overrides)]
+        name, checkpoint = name_and_folder(model or named or "")
+        if not (model or whole):  # a model that the call names is not that of the file
+            checkpoint = checkpoint or reduce(_merge, over, from_file).get("checkpoint") or ""
+        else:
+            from_file = {section: value for section, value in from_file.items() if section != "checkpoint"}
         merged: dict[str, Any] = {}
         if whole:
             wanted = {"model_type": whole}
+        elif checkpoint:
+            wanted = {"model_type": model_type_of_checkpoint(located(checkpoint))}
         elif name:
             chosen = preset(name)
             wanted = _model_values(chosen)
@@ -279,13 +300,16 @@ class Recipe(_Settings):
             }
         else:
             wanted = {}
-        if named is None or named != name:
+        if named is None or named != (model or named):
             told = {**in_file, **(_model_values(preset(named)) if named else {})}
             if any(_listed(told.get(field, value)) != _listed(value) for field, value in wanted.items()):
                 from_file, in_file = _for_any_model(from_file), {}
-        said = [below, {**from_file, "model": in_file}, values or {}, *map(_parse_override, overrides)]
+        said = [below, {**from_file, "model": in_file}, *over]
         task = _task_of(reduce(_merge, said, merged))
-        merged = reduce(_merge, said, _merge(merged, {**task_config_class(task).defaults, "task": {"task": task}}))
+        of_task = {**task_config_class(task).defaults, "task": {"task": task}}
+        of_start = settings_of_checkpoint(located(checkpoint), name, task) if checkpoint else {}
+        start = of_start | ({"checkpoint": checkpoint} if checkpoint else {})
+        merged = reduce(_merge, [of_task, start, *said], merged)
         if "model_type" not in merged.get("model", {}):
             raise InputError("no model is named; use --model, for example --model textcnn")
         kind = config_class(merged["model"]["model_type"])

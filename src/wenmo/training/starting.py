@@ -1,0 +1,139 @@
+"""A run that starts from a checkpoint: its model, its tokenizer, its weights, and the settings that suit fine-tuning.
+
+``--model bert:FOLDER``, or the folder alone. What is new is the head on it, and the pooler where the checkpoint has
+none. The settings are those of Devlin et al. 2019, appendix A.3, whose code decays neither norms nor biases and warms
+up over a tenth of the updates.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from wenmo.errors import InputError
+from wenmo.interchange.huggingface import read_checkpoint
+from wenmo.interchange.huggingface_config import config_from_huggingface
+from wenmo.interchange.weight_files import inside, read_json
+from wenmo.models.config import ModelConfig
+from wenmo.models.registry import config_class, preset, presets
+from wenmo.text.pretrained import AS_IT_CAME, PretrainedTokenizer
+from wenmo.text.tokenizer_config import PRETRAINED, TokenizerConfig
+
+_MOST_TOKENS = 512
+"""Of a text, unless a person says otherwise; attention over longer ones takes its time."""
+
+_TRAINING: Mapping[str, Any] = {
+    "optimizer": "adamw",
+    "learning_rate": 3e-5,
+    "weight_decay": 0.01,
+    "decay": "matrices",
+    "schedule": "linear",
+    "warmup_share": 0.1,
+    "max_epochs": 3,
+    "batch_size": 32,
+    "max_grad_norm": 1.0,
+}
+_TASKS: Mapping[str, Mapping[str, Any]] = {
+    "classify": {"dropout_prob": 0.1},
+    # A field over the tags learns too little at the rate of a finished model, and opens in no other tool.
+    "tag": {"dropout_prob": 0.1, "decoder": "softmax"},
+}
+_POOLED = ("classify",)
+"""Tasks that read the vector of a text."""
+
+
+def name_and_folder(model: str) -> tuple[str, str]:
+    """What ``--model`` says: the name of a model, the folder of a checkpoint, or both; empty where one is missing.
+
+    Raises:
+        InputError: a checkpoint is named and there is no such folder.
+    """
+    name, colon, folder = model.partition(":")
+    if not (colon and name in presets()):
+        is_folder = model not in presets() and Path(model).expanduser().is_dir()
+        return ("", model) if is_folder else (model, "")
+    if not Path(folder).expanduser().is_dir():
+        raise InputError(
+            f"--model {model}: there is no folder {folder!r}; behind {name}: stands the folder of a checkpoint"
+        )
+    return name, folder
+
+
+def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
+    """What a recipe says that starts from a checkpoint, unless a person says otherwise.
+
+    Args:
+        folder: of the checkpoint.
+        name: what a person calls its model; empty: nothing.
+        task: what is to be learnt.
+
+    Raises:
+        InputError: it is no checkpoint that can be read, or of another model than it is called.
+    """
+    config = _config_of(Path(folder).expanduser())
+    if name and preset(name).model_type != config.model_type:
+        kind = config.model_type
+        raise InputError(f"--model {name}:{folder}: the checkpoint is a {kind}; write --model {kind}:{folder}")
+    if task not in _POOLED and hasattr(config, "pooler"):
+        config = replace(config, pooler="first")  # type: ignore[call-arg]
+    positions = getattr(config, "max_position_embeddings", _MOST_TOKENS)
+    tokenizer = {field: getattr(AS_IT_CAME, field) for field in ("segmenter", "lowercase", "fold_width")}
+    return {
+        "checkpoint": folder,
+        "model": config.to_dict(),
+        "data": {"tokenizer": tokenizer, "max_length": min(positions, _MOST_TOKENS)},
+        "task": dict(_TASKS.get(task, {})),
+        "training": dict(_TRAINING),
+    }
+
+
+def model_type_of_checkpoint(folder: str) -> str:
+    """What we call the model of a checkpoint.
+
+    Raises:
+        InputError: as `settings_of_checkpoint`.
+    """
+    return _config_of(Path(folder).expanduser()).model_type
+
+
+def tokenizer_of_checkpoint(folder: Path, settings: TokenizerConfig) -> PretrainedTokenizer:
+    """The tokenizer that came with a checkpoint, with what is asked to be done to texts before.
+
+    Raises:
+        InputError: the settings name another one, or its files cannot be read.
+    """
+    if settings.segmenter != PRETRAINED:
+        raise InputError(
+            f"data.tokenizer.segmenter={settings.segmenter}: a model that starts from a checkpoint reads with the "
+            "checkpoint's tokenizer; leave it out"
+        )
+    tokenizer = PretrainedTokenizer.load(folder)
+    return tokenizer if settings == tokenizer.config else tokenizer.with_settings(settings)
+
+
+def load_start(extractor: nn.Module, config: ModelConfig, folder: Path) -> None:
+    """Put the weights of a checkpoint into an extractor with first weights, which keeps them where it has more.
+
+    Raises:
+        InputError: the weights cannot be read, or are of other sizes than the settings.
+    """
+    weights = read_checkpoint(folder).weights
+    wanted = extractor.state_dict()
+    missing = [name for name in wanted if name not in weights and not name.startswith("pooler.")]
+    misshapen = [n for n, weight in weights.items() if n in wanted and weight.shape != wanted[n].shape]
+    if missing or misshapen:
+        raise InputError(
+            f"{folder}: model.* asks for another {config.model_type} than the checkpoint, beginning with "
+            f"{(missing or misshapen)[0]}; leave the sizes out"
+        )
+    extractor.load_state_dict(wanted | {name: weight for name, weight in weights.items() if name in wanted})
+
+
+def _config_of(folder: Path) -> ModelConfig:
+    described = read_json(inside(folder, "config.json"))
+    if described.get("model_type") is not None and "wenmo_version" in described and "architectures" not in described:
+        kind = config_class(described["model_type"]).__name__
+        raise InputError(f"{folder}: a model of wenmo's own kind ({kind}); go on with it by --from {folder}")
+    return config_from_huggingface(described)
