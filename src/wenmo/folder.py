@@ -4,6 +4,10 @@
 the tokenizer, ``recipe.toml`` the whole run, ``metrics.json`` what was measured, ``README.md`` the model card,
 ``calibration.json``, where there is one, what promises rest on. Every
 file is written aside and renamed; ``config.json`` comes last, so that a folder with it is whole.
+
+A model that transformers has is kept as transformers keeps it: ``config.json`` and the weights have its fields and
+names (`wenmo.interchange`), the extractor's own settings stand in ``recipe.toml``, and what it has no place for in
+``head.safetensors``. A folder that transformers wrote is opened too.
 """
 
 import hashlib
@@ -22,6 +26,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from wenmo.errors import InputError, JobError
+from wenmo.interchange.huggingface import read_checkpoint
+from wenmo.interchange.opening import OpenedFolder, open_folder
+from wenmo.interchange.sentence_transformers import MODULES
+from wenmo.interchange.task_weights import as_ours, as_theirs
 from wenmo.models.registry import build_model, config_from_dict
 from wenmo.models.shapes import shapes_only
 from wenmo.models.windows import Windows, windows_of
@@ -30,11 +38,15 @@ from wenmo.tasks.registry import task_config_class
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer, load_tokenizer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when a folder changes so that an older wenmo could not read it; older folders stay readable."""
+_OWN_NAMES, _THEIR_NAMES = 1, 2
+"""The formats in which fields and weights have the names of wenmo, or those of transformers."""
 
 CONFIG, WEIGHTS, RECIPE, METRICS, CARD = "config.json", "model.safetensors", "recipe.toml", "metrics.json", "README.md"
-CALIBRATION = "calibration.json"
+CALIBRATION, HEAD = "calibration.json", "head.safetensors"
+_METADATA = {"format": "pt"}
+"""Older versions of transformers open no file of weights without it."""
 _OF_THE_FOLDER = ("format_version", "wenmo_version", "tokenizer_fingerprint")
 
 
@@ -61,17 +73,21 @@ def save_folder(path: Path, folder: ModelFolder) -> None:
     """
     import tomli_w
 
+    theirs = as_theirs(folder.task)
     described = {
-        **folder.task.extractor_config.to_dict(),
+        **(folder.task.extractor_config.to_dict() if theirs is None else theirs.described),
         **folder.task.config.described(),
         "tokenizer_fingerprint": folder.tokenizer.fingerprint(),
-        "format_version": FORMAT_VERSION,
+        "format_version": _OWN_NAMES if theirs is None else _THEIR_NAMES,
         "wenmo_version": wenmo_version(),
     }
     try:
         path.mkdir(parents=True, exist_ok=True)
         (path / CONFIG).unlink(missing_ok=True)
-        write_weights(path / WEIGHTS, folder.task.state_dict())
+        write_weights(path / WEIGHTS, folder.task.state_dict() if theirs is None else theirs.weights)
+        (path / HEAD).unlink(missing_ok=True)
+        if theirs is not None and theirs.own:
+            write_weights(path / HEAD, theirs.own)
         folder.tokenizer.save(path)
         write_text(path / RECIPE, tomli_w.dumps(folder.recipe))
         write_json(path / METRICS, folder.metrics)
@@ -87,11 +103,32 @@ def save_folder(path: Path, folder: ModelFolder) -> None:
 
 
 def load_folder(path: Path) -> ModelFolder:
-    """Read a model folder and make sure that its parts belong together.
+    """Read a model folder and make sure that its parts belong together; one of transformers, if its head is ours too.
 
     Raises:
-        InputError: a file is missing, cut short or of another model; the message names it.
+        InputError: a file is missing, cut short or of another model; the message names it. Or the model does nothing
+            but read.
     """
+    found = open_any(path)
+    if isinstance(found, ModelFolder):
+        return found
+    raise InputError(
+        f"{path}: a model without a head: it gives texts vectors (wenmo embed) and answers nothing; train it with "
+        f"--model {path}"
+    )
+
+
+def open_any(path: Path) -> ModelFolder | OpenedFolder:
+    """A model folder, or one of transformers whose model does nothing but read.
+
+    Raises:
+        InputError: as `load_folder`.
+    """
+    if (path / MODULES).is_file() or _is_of_transformers(path):
+        opened = open_folder(path)
+        if opened.task is None:
+            return opened
+        return ModelFolder(opened.task.eval(), opened.tokenizer, opened.recipe, place=str(path))
     described = _read_config(path)
     recipe = _read_recipe(path / RECIPE)
     tokenizer = load_tokenizer(path)
@@ -99,10 +136,12 @@ def load_folder(path: Path) -> ModelFolder:
         raise InputError(
             f"{path}: tokenizer.json is not the one this model was trained with; copy the whole folder again"
         )
+    in_theirs = described.get("format_version") == _THEIR_NAMES
     try:
         kind = task_config_class(recipe["task"].get("task", "classify"))
         of_others = {*_OF_THE_FOLDER, *kind.in_folder}
-        config = config_from_dict({name: value for name, value in described.items() if name not in of_others})
+        ours = {name: value for name, value in described.items() if name not in of_others}
+        config = config_from_dict(recipe["model"] if in_theirs else ours)
         task_config = kind.from_folder(recipe["task"], described)
         with shapes_only():
             task = task_config.build(build_model(config), config, windows_for(recipe["data"], tokenizer))
@@ -110,7 +149,7 @@ def load_folder(path: Path) -> ModelFolder:
         raise InputError(
             f"{path}: {CONFIG} or {RECIPE} does not describe a model ({error}); copy the whole folder again"
         ) from error
-    load_weights(path / WEIGHTS, task)
+    _fill(task, _their_weights(path, task) if in_theirs else _read_weights(path / WEIGHTS), path / WEIGHTS)
     task.take_tokenizer(tokenizer)
     metrics = _read_json(path / METRICS) if (path / METRICS).exists() else {}
     card = _read(path / CARD) if (path / CARD).exists() else ""
@@ -118,18 +157,40 @@ def load_folder(path: Path) -> ModelFolder:
     return ModelFolder(task.eval(), tokenizer, recipe, metrics, card, place=str(path), calibration=kept)
 
 
-def load_weights(path: Path, task: torch.nn.Module) -> None:
-    """Put the weights of a file into a module, each exactly where it belongs.
+def _is_of_transformers(path: Path) -> bool:
+    """Whether a folder has a ``config.json`` that wenmo did not write."""
+    if not (path / CONFIG).is_file():
+        return False
+    described = _read_json(path / CONFIG)
+    return isinstance(described, dict) and "model_type" in described and "wenmo_version" not in described
+
+
+def _their_weights(path: Path, task: Task) -> dict[str, torch.Tensor]:
+    """The weights of a task of which transformers has the most."""
+    shared = as_ours(read_checkpoint(path), task.shared_heads)
+    return shared | (_read_weights(path / HEAD) if (path / HEAD).exists() else {})
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of a file.
 
     Raises:
-        InputError: the file is missing or cut short, or a weight is missing, left over or of another shape.
+        InputError: it is missing or cut short.
     """
     if not path.is_file():
         raise InputError(f"{path}: there are no weights; copy the whole folder again, or train the model anew")
     try:
-        weights = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: cut short or not a safetensors file ({error}); copy it again") from error
+
+
+def _fill(task: torch.nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Put the weights of a file into a module, each exactly where it belongs.
+
+    Raises:
+        InputError: a weight is missing, left over or of another shape.
+    """
     wanted = task.state_dict()
     missing, extra = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
     if missing or extra:
@@ -154,7 +215,7 @@ def windows_for(data: Mapping[str, Any], tokenizer: AnyTokenizer) -> Windows | N
 
 def folder_bytes(path: Path) -> int:
     """Size of what is needed to answer: config, weights and tokenizer."""
-    needed = (CONFIG, WEIGHTS, RECIPE, "tokenizer.json", "tokenizer_config.json")
+    needed = (CONFIG, WEIGHTS, HEAD, RECIPE, "tokenizer.json", "tokenizer_config.json")
     return sum((path / name).stat().st_size for name in needed if (path / name).exists())
 
 
@@ -184,7 +245,7 @@ def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
     try:
         aside.touch()
         mode = aside.stat().st_mode  # that of any new file; safetensors makes one that nobody else may read
-        save_file({name: weight.detach().contiguous() for name, weight in weights.items()}, aside)
+        save_file({name: weight.detach().contiguous() for name, weight in weights.items()}, aside, _METADATA)
         aside.chmod(mode)
         os.replace(aside, path)
     except SafetensorError as error:

@@ -23,8 +23,7 @@ def bert(tmp_path: Path) -> Path:
 
 
 def test_ids_have_no_special_tokens_and_the_surroundings_say_which_there_are(bert: Path) -> None:
-    tokenizer = load_tokenizer(bert)
-    assert isinstance(tokenizer, PretrainedTokenizer)
+    tokenizer = PretrainedTokenizer.load(bert)
     ids = tokenizer.encode_batch(["Unaffable 好看!", ""])
     assert [row.tolist() for row in ids] == [[5, 6, 7, 9, 10, 1], []]
     assert tokenizer.surroundings() == Surroundings(before=(2,), behind=(3,), types=(0, 0))
@@ -92,7 +91,7 @@ def test_code_in_a_folder_is_not_kept(bert: Path) -> None:
 def test_a_cut_vocabulary_is_refused(bert: Path) -> None:
     (bert / "vocab.txt").write_text("[PAD]\n[UNK]\n")
     with pytest.raises(InputError, match=r"vocab\.txt: lacks \[CLS\], \[SEP\]"):
-        load_tokenizer(bert)
+        PretrainedTokenizer.load(bert)
 
 
 def test_a_checkpoints_tokenizer_is_not_made_of_texts() -> None:

@@ -278,6 +278,11 @@ class Classification(Task):
         """Whether the extractor makes its own vector of two texts."""
         return hasattr(self.extractor, "compare")
 
+    @property
+    def shared_heads(self) -> Mapping[str, str]:
+        """The classifier, where it sees what other tools' classifiers see, and its outputs are the labels."""
+        return {} if self.config.pair == "siamese" or self.hierarchy is not None else {"classifier": "classifier"}
+
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own initialisation; the classifier starts at zero, as in Kim's code."""
         self.extractor.initialize(generator)  # type: ignore[operator]

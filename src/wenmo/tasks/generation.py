@@ -215,6 +215,11 @@ class Generation(Task):
         tied = getattr(extractor_config, "tie_word_embeddings", False)
         self.output = None if tied else nn.Linear(extractor_config.hidden_size, extractor_config.vocab_size)
 
+    @property
+    def shared_heads(self) -> Mapping[str, str]:
+        """An output of its own; a tied one is the extractor's table."""
+        return {} if self.output is None else {"output": "causal_lm"}
+
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own; an output of its own starts at zero: every token is as likely as any other."""
         self.extractor.initialize(generator)  # type: ignore[operator]

@@ -283,6 +283,11 @@ class Tagging(Task):
         for name, penalty in zip(Allowed._fields, penalties(allowed) if allowed else [None] * 3, strict=True):
             self.register_buffer(f"_{name}", penalty, persistent=False)
 
+    @property
+    def shared_heads(self) -> Mapping[str, str]:
+        """The scores of the tags at each token; a field over them is ours alone."""
+        return {"classifier": "tagger"}
+
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own; the classifier uniform as of Glorot and Bengio, AISTATS 2010, its biases 0."""
         self.extractor.initialize(generator)  # type: ignore[operator]

@@ -190,6 +190,11 @@ class Task(nn.Module, ABC):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     """Between which `metric` lies."""
 
+    @property
+    def shared_heads(self) -> Mapping[str, str]:
+        """Modules of the task that other tools have too: their names here, and in `wenmo.interchange.checkpoint`."""
+        return {}
+
     @abstractmethod
     def initialize(self, generator: torch.Generator) -> None:
         """First weights."""

@@ -7,9 +7,8 @@ from typing import TypeGuard
 from wenmo.errors import InputError
 from wenmo.text.code_points import CodePointTokenizer
 from wenmo.text.pretrained import PretrainedTokenizer
-from wenmo.text.pretrained_files import has_tokenizer
 from wenmo.text.subwords import SubwordTokenizer
-from wenmo.text.tokenizer_config import CODE_POINTS, PRETRAINED, TokenizerConfig, has_settings, read_settings
+from wenmo.text.tokenizer_config import CODE_POINTS, PRETRAINED, TokenizerConfig, read_settings
 from wenmo.text.tokenizers import Tokenizer
 
 WritingTokenizer = SubwordTokenizer | CodePointTokenizer | PretrainedTokenizer
@@ -33,15 +32,12 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> AnyTokeniz
 
 
 def load_tokenizer(folder: Path) -> AnyTokenizer:
-    """The tokenizer of a model folder, ours or another system's.
+    """The tokenizer of a model folder of ours; those of other systems are read by `PretrainedTokenizer.load`.
 
     Raises:
         InputError: as the `load` of each.
     """
-    folder = Path(folder)
-    if not has_settings(folder) and has_tokenizer(folder):
-        return PretrainedTokenizer.load(folder)
-    config = read_settings(folder).config
+    config = read_settings(Path(folder)).config
     return PretrainedTokenizer.load(folder) if config.segmenter == PRETRAINED else _trained_kind(config).load(folder)
 
 

@@ -30,11 +30,6 @@ _OLD_NAMES = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", 
 _WORD_END = "</w>"
 
 
-def has_tokenizer(folder: Path) -> bool:
-    """Whether a tokenizer stands there that can be read."""
-    return any((folder / name).is_file() for name in (TOKENIZER, WORD_PIECES, PAIRS))
-
-
 def read_described(folder: Path) -> dict[str, Any]:
     """What a folder says of its tokenizer, such as ``do_lower_case`` and ``cls_token``; tokens as plain strings.
 

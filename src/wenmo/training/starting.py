@@ -15,9 +15,10 @@ from torch import nn
 from wenmo.errors import InputError
 from wenmo.interchange.huggingface import read_checkpoint
 from wenmo.interchange.huggingface_config import config_from_huggingface
+from wenmo.interchange.sentence_transformers import model_folder
 from wenmo.interchange.weight_files import inside, read_json
 from wenmo.models.config import ModelConfig
-from wenmo.models.registry import config_class, preset, presets
+from wenmo.models.registry import preset, presets
 from wenmo.text.pretrained import AS_IT_CAME, PretrainedTokenizer
 from wenmo.text.tokenizer_config import PRETRAINED, TokenizerConfig
 
@@ -109,7 +110,7 @@ def tokenizer_of_checkpoint(folder: Path, settings: TokenizerConfig) -> Pretrain
             f"data.tokenizer.segmenter={settings.segmenter}: a model that starts from a checkpoint reads with the "
             "checkpoint's tokenizer; leave it out"
         )
-    tokenizer = PretrainedTokenizer.load(folder)
+    tokenizer = PretrainedTokenizer.load(model_folder(folder))
     return tokenizer if settings == tokenizer.config else tokenizer.with_settings(settings)
 
 
@@ -119,7 +120,7 @@ def load_start(extractor: nn.Module, config: ModelConfig, folder: Path) -> None:
     Raises:
         InputError: the weights cannot be read, or are of other sizes than the settings.
     """
-    weights = read_checkpoint(folder).weights
+    weights = read_checkpoint(model_folder(folder)).weights
     wanted = extractor.state_dict()
     missing = [name for name in wanted if name not in weights and not name.startswith("pooler.")]
     misshapen = [n for n, weight in weights.items() if n in wanted and weight.shape != wanted[n].shape]
@@ -132,8 +133,7 @@ def load_start(extractor: nn.Module, config: ModelConfig, folder: Path) -> None:
 
 
 def _config_of(folder: Path) -> ModelConfig:
-    described = read_json(inside(folder, "config.json"))
-    if described.get("model_type") is not None and "wenmo_version" in described and "architectures" not in described:
-        kind = config_class(described["model_type"]).__name__
-        raise InputError(f"{folder}: a model of wenmo's own kind ({kind}); go on with it by --from {folder}")
+    described = read_json(inside(model_folder(folder), "config.json"))
+    if "wenmo_version" in described and "architectures" not in described:
+        raise InputError(f"{folder}: a model that only wenmo has; go on with it by --from {folder}")
     return config_from_huggingface(described)

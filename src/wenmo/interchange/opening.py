@@ -1,0 +1,105 @@
+"""A folder of another system, opened for use: its model, its tokenizer, and what it can do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wenmo.errors import InputError
+from wenmo.interchange.checkpoint import Checkpoint
+from wenmo.interchange.huggingface import read_checkpoint
+from wenmo.interchange.sentence_transformers import SentenceVectors, model_folder, sentence_vectors
+from wenmo.interchange.task_weights import as_ours
+from wenmo.models.config import ModelConfig
+from wenmo.models.registry import build_model
+from wenmo.models.shapes import shapes_only
+from wenmo.tasks.classification import ClassificationConfig
+from wenmo.tasks.generation import GenerationConfig
+from wenmo.tasks.task import Task, TaskConfig
+from wenmo.text.pretrained import PretrainedTokenizer
+
+
+@dataclass
+class OpenedFolder:
+    """A model of another system."""
+
+    extractor: nn.Module
+    config: ModelConfig
+    tokenizer: PretrainedTokenizer
+    task: Task | None
+    """What its head does, over the same extractor; None: it has none that is ours."""
+    recipe: dict[str, Any]
+    """The settings under which it reads, as a model of ours would keep them."""
+    vectors: SentenceVectors
+    checkpoint: Checkpoint
+
+
+def open_folder(folder: Path) -> OpenedFolder:
+    """Read a model of another system.
+
+    Raises:
+        InputError: it cannot be read, or its parts do not belong together.
+    """
+    place = model_folder(folder)
+    checkpoint = read_checkpoint(place)
+    tokenizer = PretrainedTokenizer.load(place)
+    tokenizer.check_fits(checkpoint.config.vocab_size, folder)
+    vectors = sentence_vectors(folder)
+    if vectors.lowercase:
+        tokenizer = tokenizer.with_settings(replace(tokenizer.config, lowercase=True))
+    task_config = _task_of(checkpoint, folder)
+    with shapes_only():
+        extractor = build_model(checkpoint.config)
+        task = None if task_config is None else task_config.build(extractor, checkpoint.config, None)
+    if task is None:
+        extractor.load_state_dict(checkpoint.weights, assign=True)
+    else:
+        task.load_state_dict(as_ours(checkpoint, task.shared_heads) | _missing_bias(task, checkpoint), assign=True)
+        task.take_tokenizer(tokenizer)
+    recipe = {
+        "data": {"max_length": _limit(checkpoint.config, tokenizer, vectors), "long_texts": "head"},
+        "model": checkpoint.config.to_dict(),
+        "task": {} if task_config is None else task_config.to_dict(),
+        "training": {},
+    }
+    return OpenedFolder(extractor.eval(), checkpoint.config, tokenizer, task, recipe, vectors, checkpoint)
+
+
+def _task_of(checkpoint: Checkpoint, folder: Path) -> TaskConfig | None:
+    """What the checkpoint's head does."""
+    described = checkpoint.described
+    if "classifier.weight" in checkpoint.heads:
+        labels = _labels(described, len(checkpoint.heads["classifier.weight"]))
+        if len(labels) < 2:
+            raise InputError(f"{folder}: its head gives one number and no label; wenmo has classifiers alone")
+        several = described.get("problem_type") == "multi_label_classification"
+        return ClassificationConfig(labels=labels, multi_label=several, dropout_prob=0.1)
+    if any("LMHead" in str(name) for name in described.get("architectures") or ()):
+        return GenerationConfig(unit="stream")
+    return None
+
+
+def _labels(described: Mapping[str, Any], number: int) -> tuple[str, ...]:
+    """As they stand in ``id2label``, or else as transformers calls labels without names."""
+    named = described.get("id2label")
+    names = {str(i): str(name) for i, name in named.items()} if isinstance(named, dict) else {}
+    return tuple(names.get(str(i), f"LABEL_{i}") for i in range(number))
+
+
+def _missing_bias(task: Task, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Of an output with its own matrix: transformers' has no bias."""
+    if "causal_lm.weight" not in checkpoint.heads:
+        return {}
+    return {"output.bias": torch.zeros(len(checkpoint.heads["causal_lm.weight"]))}
+
+
+def _limit(config: ModelConfig, tokenizer: PretrainedTokenizer, vectors: SentenceVectors) -> int:
+    """Tokens of a text, the special ones among them; 0: any number."""
+    of_tokenizer = tokenizer.described.get("model_max_length")
+    limits = [vectors.max_length, getattr(config, "max_position_embeddings", 0)]
+    if isinstance(of_tokenizer, int):  # a very large number there stands for none
+        limits.append(of_tokenizer)
+    return min((limit for limit in limits if limit > 0), default=0)
