@@ -1,5 +1,7 @@
 """Vectors in files: as the model gives them, in the order of the texts."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -69,3 +71,20 @@ def test_a_source_that_breaks_in_the_middle_leaves_no_file(model, tmp_path, endi
     with pytest.raises(InputError, match=r"texts.tsv:20002: 3 columns"):
         embed_file(model, broken, tmp_path / f"vectors.{ending}")
     assert not list(tmp_path.glob("vectors*"))
+
+
+def test_a_checkpoint_without_a_head_is_embedded_from_the_command_line(save_bert, run_wenmo, tmp_path):
+    save_bert(tmp_path / "bert")
+    (tmp_path / "texts.txt").write_text("good film\n\nbad\n")
+    answer = run_wenmo("embed", "bert", "texts.txt", "--out", "x.npy", "--pooling", "layer:1", "--json")
+    assert answer.code == 0, answer.stderr
+    assert json.loads(answer.stdout) == {"rows": 3, "hidden_size": 16, "file": "x.npy"}
+    expected = load(tmp_path / "bert").embed(["good film", "", "bad"], pooling="layer:1")
+    np.testing.assert_allclose(np.load(tmp_path / "x.npy"), expected, atol=1e-6)
+    answer = run_wenmo("predict", "bert", "texts.txt")
+    assert (answer.code, "train it with --model bert" in answer.stderr) == (2, True)
+
+
+def test_layers_are_only_asked_of_models_that_show_them(model):
+    with pytest.raises(InputError, match="a TextCnn does not show its layers"):
+        model.embed(["good"], pooling="last4")

@@ -131,7 +131,8 @@ def embed(
     pooling: Annotated[
         str | None,
         typer.Option(
-            metavar="mean|max|first|last", help="Make the vector of those of the tokens; else the model's own."
+            metavar="NAME",
+            help="mean, max, cls, last, last4, mix or layer:K: of the vectors of the tokens; else as the folder says.",
         ),
     ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", metavar="", help="Scale each vector to length 1.")] = False,
@@ -153,7 +154,7 @@ def embed(
         texts,
         out,
         pooling=pooling,
-        normalize=normalize,
+        normalize=normalize or None,
         text_column=text_column,
         text_b_column=text_b_column,
         encoding=encoding,

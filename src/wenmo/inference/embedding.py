@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
-from wenmo.inference.loading import loaded_classifier
-from wenmo.inference.predictor import Predictor, TextCounts
+from wenmo.inference.counts import TextCounts
+from wenmo.inference.embedder import Embedder
+from wenmo.inference.loading import loaded_embedder
+from wenmo.inference.predictor import Predictor
 from wenmo.inference.texts import checked_texts
 from wenmo.inference.writers import refuse_to_overwrite, written_aside
 from wenmo.tasks.pairs import text_of
@@ -24,12 +26,12 @@ _NPY_HEADER_BYTES = 128
 
 
 def embed_file(
-    model: Predictor | str | Path,
+    model: Predictor | Embedder | str | Path,
     source: str | Path,
     out: str | Path,
     *,
     pooling: str | None = None,
-    normalize: bool = False,
+    normalize: bool | None = None,
     text_column: str | None = None,
     text_b_column: str | None = None,
     encoding: str | None = None,
@@ -41,8 +43,8 @@ def embed_file(
         source: what `wenmo.data.readers.stream_rows` reads; ``"-"`` is standard input.
         out: ``.npy``, float32 ``(rows, hidden_size)``; or ``.parquet`` with the columns ``row`` (from 0), ``source``
             (``file:line``) and ``embedding`` (a list of float32).
-        pooling: as in `Predictor.embed`.
-        normalize: vectors of length 1.
+        pooling: as in `Embedder.embed`.
+        normalize: the same.
         text_column: where the texts stand, if the reader does not find them.
         text_b_column: the same for the second texts of pairs.
         encoding: of a text file, if the reader does not find it.
@@ -58,17 +60,17 @@ def embed_file(
     if path.suffix.lower() not in _WRITERS:
         raise InputError(f"{out}: vectors are written as {' or '.join(_WRITERS)}; name --out so")
     refuse_to_overwrite(source, out)
-    predictor = loaded_classifier(model)
+    embedder = loaded_embedder(model)
     counts = TextCounts()
     sources: deque[str] = deque()
     rows = stream_rows(source, text_column=text_column, text_b_column=text_b_column, encoding=encoding)
     first = next(rows)  # there is one, or the reader says what is wrong
-    size = predictor.embedding_size(pooling, text_of(first))
-    texts = checked_texts(_noted(chain([first], rows), sources), predictor.pair_to_embed(text_of(first)))
+    size = embedder.embedding_size(pooling, text_of(first))
+    texts = checked_texts(_noted(chain([first], rows), sources), embedder.pair_to_embed(text_of(first)))
     with written_aside(path) as aside, _WRITERS[path.suffix.lower()](aside, size) as writer:
-        for vectors in predictor.embed_windows(texts, pooling=pooling, normalize=normalize, counts=counts):
+        for vectors in embedder.embed_windows(texts, pooling=pooling, normalize=normalize, counts=counts):
             writer.write(vectors, [sources.popleft() for _ in range(len(vectors))])
-    counts.log(predictor.max_length)
+    counts.log(embedder.max_length)
     return {"rows": counts.texts, "hidden_size": size, "file": str(out)}
 
 

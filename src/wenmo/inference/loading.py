@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wenmo.errors import InputError
-from wenmo.folder import ModelFolder, load_folder
+from wenmo.folder import ModelFolder, open_any
+from wenmo.inference.embedder import Embedder
 from wenmo.inference.predictor import Predictor
 
 _CLASSES = {
@@ -37,7 +38,7 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
     """Load a model folder for use.
 
     Args:
-        path: what `wenmo.train` or `wenmo.compare` made.
+        path: what `wenmo.train` or `wenmo.compare` made, or a folder of transformers.
         device: such as ``cpu`` or ``cuda:1``; empty: a GPU where there is one.
         precision: ``float32`` or ``bfloat16``.
         runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN or a recurrent model on the CPU), or
@@ -46,18 +47,25 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
     Returns:
         For a classifier a `wenmo.inference.predictor.Predictor`, for a tagger a `wenmo.inference.tagging.Tagger`, for a
         translator a `wenmo.inference.translating.Translator`, for a language model a
-        `wenmo.inference.generating.TextGenerator`.
+        `wenmo.inference.generating.TextGenerator`, for a model without a head a
+        `wenmo.inference.embedder.Embedder`.
 
     Raises:
         InputError: the folder is not a whole model, or one of the settings cannot work.
     """
-    folder = load_folder(Path(path))
+    folder = open_any(Path(path))
+    if not isinstance(folder, ModelFolder):
+        return Embedder.of_folder(folder, str(path), device=device, precision=precision, runtime=runtime)
     module, name = _CLASSES[folder.task.config.task]
     return getattr(importlib.import_module(module), name)(folder, device=device, precision=precision, runtime=runtime)
 
 
 def loaded(
-    model: Model | Predictor | str | Path, *, device: str = "", precision: str = "float32", runtime: str = "auto"
+    model: Model | Predictor | Embedder | str | Path,
+    *,
+    device: str = "",
+    precision: str = "float32",
+    runtime: str = "auto",
 ) -> Any:
     """A model that may be loaded already, or else as `load` does it."""
     if not isinstance(model, str | Path):
@@ -74,7 +82,19 @@ def loaded_classifier(
         InputError: the model does something else.
     """
     found = loaded(model, device=device, precision=precision, runtime=runtime)
+    if isinstance(found, Embedder):
+        found.predict(())
     if not isinstance(found, Predictor):
         task = found.folder.task.config.task
         raise InputError(f"{found.folder.place}: this is for classifiers, and the model there was trained to {task}")
     return found
+
+
+def loaded_embedder(model: Predictor | Embedder | str | Path) -> Embedder:
+    """What gives texts vectors.
+
+    Raises:
+        InputError: the model was trained to do something else.
+    """
+    found = loaded(model)
+    return found if isinstance(found, Embedder) else loaded_classifier(found).embedder

@@ -1,34 +1,26 @@
 """Raw texts and pairs to answers and vectors: in their order, in flat memory, the same alone and in company."""
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Text
-from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
-from wenmo.inference.engines import choose_engine, known_precision
-from wenmo.inference.long_texts import windowed
-from wenmo.inference.texts import Columns, listed, own_vectors, pooled_vectors, windows
-from wenmo.models.pooling import Pooling
+from wenmo.inference.counts import TextCounts as TextCounts
+from wenmo.inference.embedder import Embedder
+from wenmo.inference.texts import Columns, listed
 from wenmo.tasks.abstention import CONFIDENCE, Promise, require_promise
 from wenmo.tasks.classification import Classification, as_classifier
 from wenmo.tasks.drift import DriftWatch
-from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, encode_texts, unknown_shares
+from wenmo.tasks.pairs import Pair, unknown_shares
 from wenmo.text.loading import AnyTokenizer
 from wenmo.training.distribution import choose_device
-
-logger = logging.getLogger(__name__)
-
-_POOLINGS: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first", "cls": "first", "last": "last"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,41 +45,6 @@ class Prediction:
         return shown | ({"levels": levels} if levels else {})
 
 
-@dataclass
-class TextCounts:
-    """What was remarkable about the texts of a call; brought along by the caller and counted up as they are read."""
-
-    texts: int = 0
-    cut: int = 0
-    """Texts with more tokens than the model reads at once."""
-    unknown: int = 0
-    """Texts without any token that the model knows, also empty ones."""
-    first_unknown: int = 0
-    """Which text, from 1, was the first of them."""
-    reading: LongTexts | None = field(default=None, compare=False)
-    """What was done to the texts that were cut, as the predictor says; without it they were cut behind the limit."""
-    drift: DriftWatch | None = None
-    """How the answers differ from those to the calibration rows, where the model has some."""
-
-    def warnings(self, max_length: int) -> list[str]:
-        """A sentence for each count that is not 0."""
-        said = []
-        if self.cut:
-            done = (self.reading or LongTexts(max_length)).participle
-            said.append(f"{self.cut:,} of {self.texts:,} texts were {done}, as in training")
-        if self.unknown:
-            said.append(
-                f"{self.unknown:,} of {self.texts:,} texts have no token that the model knows; the first is text "
-                f"{self.first_unknown:,}. Their answer says nothing about them"
-            )
-        return said + (self.drift.sentences() if self.drift else [])
-
-    def log(self, max_length: int) -> None:
-        """Say them as warnings."""
-        for sentence in self.warnings(max_length):
-            logger.warning("%s", sentence)
-
-
 class Predictor:
     """A model in use. Safe to use from several threads."""
 
@@ -96,23 +53,31 @@ class Predictor:
     ) -> None:
         self.folder = folder
         self.task: Classification = as_classifier(folder.task.eval(), folder.place)
+        chosen = choose_device(device)
+        self.task.to(chosen)
         self.tokenizer: AnyTokenizer = folder.tokenizer
         self.extractor: nn.Module = self.task.extractor
         self.labels: tuple[str, ...] = self.task.config.labels
-        self.max_length: int = folder.recipe.get("data", {}).get("max_length", 0)
-        """Tokens of a text that are read at once; 0: all."""
-        self.long_texts = LongTexts.of_recipe(folder.recipe)
-        self._precision = known_precision(precision)
-        self._device = choose_device(device)
-        self.task.to(self._device)
-        self._engine = windowed(
-            choose_engine(self.extractor, runtime, self._device, self._precision), self.task.windows
+        self.embedder = Embedder(
+            self.task,
+            self.tokenizer,
+            LongTexts.of_recipe(folder.recipe),
+            pair=self.task.config.pair,
+            device=chosen,
+            precision=precision,
+            runtime=runtime,
         )
+        """Gives texts the vectors that the classifier sees, and others."""
 
     @property
     def runtime(self) -> str:
         """What runs the model, ``torch`` or ``packed``."""
-        return self._engine.name
+        return self.embedder.runtime
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a text that are read at once; 0: all."""
+        return self.embedder.max_length
 
     @property
     def pair(self) -> Pair:
@@ -164,59 +129,20 @@ class Predictor:
         return np.concatenate(windows) if windows else np.empty((0, len(self.labels)), np.float32)
 
     def embed(
-        self, texts: Text | Iterable[Text], pooling: str | None = None, normalize: bool = False
+        self, texts: Text | Iterable[Text], pooling: str | None = None, normalize: bool | None = None
     ) -> NDArray[np.float32]:
-        """A vector for each text or pair, ``(rows, size)``.
-
-        A model that encodes both texts of a pair by themselves gives single texts their own vectors ``u``, and pairs
-        ``[u, v, |u - v|, u * v]``. One that reads both as one text, or compares them, gives vectors of pairs alone.
-
-        Args:
-            texts: one text or many, or pairs; all of one kind.
-            pooling: None is the model's own sentence vector; ``mean``, ``max``, ``first`` (or ``cls``) and ``last``
-                make it of the vectors of the tokens.
-            normalize: to length 1; a vector of zeros stays as it is.
-
-        Raises:
-            InputError: there is no such pooling, or an item is not a string or a pair as it should be.
-        """
-        found = list(self.embed_windows(texts, pooling=pooling, normalize=normalize))
-        return np.concatenate(found) if found else np.empty((0, self.embedding_size(pooling)), np.float32)
-
-    def embed_windows(
-        self,
-        texts: Text | Iterable[Text],
-        *,
-        pooling: str | None = None,
-        normalize: bool = False,
-        counts: TextCounts | None = None,
-    ) -> Iterator[NDArray[np.float32]]:
-        """As `embed`, some thousand rows at a time."""
-        how = _known_pooling(pooling)
-        first, texts = _peek(listed(texts, self.pair))
-        for columns in self._encode_windows(texts, counts, self.pair_to_embed(first)):
-            vectors = self._vectors(columns, how)
-            if normalize:
-                vectors = torch.nn.functional.normalize(vectors, dim=1)
-            yield vectors.float().cpu().numpy()
-
-    def pair_to_embed(self, text: Text | None) -> Pair:
-        """How texts of this kind are embedded: single texts have vectors where both of a pair are encoded alike."""
-        alone = isinstance(text, str) and self.pair == "siamese" and not self.task.compares
-        return "none" if alone else self.pair
+        """A vector for each text or pair, as `wenmo.inference.embedder.Embedder.embed`."""
+        return self.embedder.embed(texts, pooling, normalize)
 
     def embedding_size(self, pooling: str | None = None, text: Text | None = None) -> int:
         """Width of what `embed` gives for texts of the kind of ``text``; None: for what the model was trained on."""
-        config = self.task.extractor_config
-        size = config.pooler_size if pooling is None else config.hidden_size
-        compared = self.pair_to_embed(text) == "siamese" and not self.task.compares
-        return VECTORS_OF_A_PAIR * size if compared else size
+        return self.embedder.embedding_size(pooling, text)
 
     def _answer_windows(self, texts: Text | Iterable[Text], counts: TextCounts | None) -> Iterator[NDArray[np.float32]]:
         counted = counts or TextCounts()
         if self.folder.calibration is not None and counted.drift is None:
             counted.drift = DriftWatch(self.folder.calibration)
-        for columns in self._encode_windows(listed(texts, self.pair), counted, self.pair):
+        for columns in self.embedder.encode_windows(listed(texts, self.pair), counted, self.pair):
             answers = self._answer(columns)
             if counted.drift is not None:
                 self._watch(counted.drift, columns, answers)
@@ -229,36 +155,12 @@ class Predictor:
         drift.add(self.task.confidence(answers, said), dict(zip(self.labels, said.sum(axis=0).tolist(), strict=True)))
         drift.add_unknown(unknown_shares(columns, self.tokenizer))
 
-    def _encode_windows(self, texts: Iterable[Text], counts: TextCounts | None, pair: Pair) -> Iterator[Columns]:
-        """Texts as ids, as many at a time as shall be in memory."""
-        counted = counts or TextCounts()
-        for window in windows(texts, pair, counted.texts):
-            yield self._encode(window, counted, pair)
-        if counts is None:
-            counted.log(self.max_length)
-
-    def _encode(self, texts: Sequence[Text], counts: TextCounts, pair: Pair) -> Columns:
-        encoded = encode_texts(texts, self.tokenizer, pair, self.long_texts)
-        if encoded.cut:
-            counts.cut, counts.reading = counts.cut + len(encoded.cut), self.long_texts
-        if len(encoded.unknown):
-            counts.first_unknown = counts.first_unknown or counts.texts + int(encoded.unknown[0]) + 1
-            counts.unknown += len(encoded.unknown)
-        counts.texts += len(texts)
-        return encoded.columns
-
     @torch.inference_mode()
     def _answer(self, columns: Columns) -> NDArray[np.float32]:
-        vectors = own_vectors(columns, self.task, self._engine, self._device, self._precision)
+        vectors = self.embedder.own_vectors(columns)
         logits = self.task.classify(vectors.to(self.task.classifier.weight.dtype))
         answers: NDArray[np.float32] = self.task.probabilities(logits.float()).cpu().numpy()
         return answers
-
-    @torch.inference_mode()
-    def _vectors(self, columns: Columns, how: Pooling | None) -> Tensor:
-        if how is None:
-            return own_vectors(columns, self.task, self._engine, self._device, self._precision)
-        return pooled_vectors(columns, self.task, how, self._device, self._precision)
 
     def _predictions(self, probabilities: NDArray[np.float32], least: float = 0.0) -> Iterator[Prediction]:
         """An answer for each row; without a label where its probability is below ``least``."""
@@ -270,16 +172,3 @@ class Predictor:
             names = tuple(name for name, has in zip(self.labels, yes, strict=True) if has)
             label = (names if several else names[0]) if certain >= least else None
             yield Prediction(label, certain, dict(zip(self.labels, row, strict=True)), nodes)
-
-
-def _peek(texts: Iterable[Text]) -> tuple[Text | None, Iterable[Text]]:
-    """The first text, and all of them."""
-    remaining = iter(texts)
-    first = list(islice(remaining, 1))
-    return (first[0] if first else None), chain(first, remaining)
-
-
-def _known_pooling(name: str | None) -> Pooling | None:
-    if name is not None and name not in _POOLINGS:
-        raise InputError(f"there is no pooling {name!r}; the poolings are {', '.join(_POOLINGS)}")
-    return None if name is None else _POOLINGS[name]

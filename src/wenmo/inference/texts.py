@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wenmo.data.batching import FIRST, SECOND, TYPES, row_places, second_batch, store_batch
 from wenmo.data.rows import Row, Text
@@ -14,11 +15,30 @@ from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.inference.engines import PADDED_BATCHES, Engine, Precision, TokenIds, in_order, run_in_batches
 from wenmo.inference.long_texts import vectors_of_windows
-from wenmo.models.pooling import Pooling, pool
-from wenmo.tasks.classification import Classification
+from wenmo.inference.poolings import TokenPooling
+from wenmo.models.config import ModelConfig
+from wenmo.models.windows import Windows
 from wenmo.tasks.pairs import Pair, pair_vector, refuse_other_kind, text_of
 
 Columns = Mapping[str, list[TokenIds]]
+
+
+class VectorModel(Protocol):
+    """What gives texts vectors: a classifier, or an extractor alone."""
+
+    extractor: nn.Module
+    extractor_config: ModelConfig
+    windows: Windows | None
+
+    @property
+    def compares(self) -> bool:
+        """Whether it makes a vector of two texts in a way of its own."""
+        ...
+
+    def vectors(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
+        """``(batch, size)``: what a head sees of each text, or of each pair."""
+        ...
+
 
 _WINDOW_TEXTS = 8192
 _WINDOW_CHARACTERS = 8_000_000
@@ -63,30 +83,30 @@ def checked_texts(rows: Iterable[Row], pair: Pair) -> Iterator[Text]:
 
 
 def own_vectors(
-    columns: Columns, task: Classification, engine: Engine, device: torch.device, precision: Precision
+    columns: Columns, model: VectorModel, engine: Engine, device: torch.device, precision: Precision
 ) -> Tensor:
     """``(rows, size)``: the vector that the classifier sees, of each text or pair."""
     # Only the model itself reads token types, or compares two texts in a way of its own.
-    if (TYPES in columns and engine.name == "torch") or (SECOND in columns and task.compares):
-        return _in_batches(columns, task.vectors, device, precision)
+    if (TYPES in columns and engine.name == "torch") or (SECOND in columns and model.compares):
+        return _in_batches(columns, model.vectors, device, precision)
     if SECOND in columns:
         return pair_vector(*engine.pooled([*columns[FIRST], *columns[SECOND]]).chunk(2))
     return engine.pooled(columns[FIRST])
 
 
 def pooled_vectors(
-    columns: Columns, task: Classification, how: Pooling, device: torch.device, precision: Precision
+    columns: Columns, model: VectorModel, how: TokenPooling, device: torch.device, precision: Precision
 ) -> Tensor:
     """The same, made of the vectors of the tokens.
 
     Raises:
         InputError: the model has none of a pair.
     """
-    if SECOND in columns and task.compares:
+    if SECOND in columns and model.compares:
         raise InputError("this model makes one vector of both texts, and none of their tokens; leave the pooling out")
 
     def pooled(batch: TokenBatch) -> Tensor:
-        return pool(task.extractor(batch).last_hidden_state, batch.attention_mask, how)
+        return how(model.extractor, batch)
 
     def computed(rows: Sequence[TokenIds]) -> Tensor:
         return run_in_batches(rows, pooled, device, precision)
@@ -94,7 +114,7 @@ def pooled_vectors(
     if TYPES in columns:
         return _in_batches(columns, lambda batch, _: pooled(batch), device, precision)
     rows = [ids for name in (FIRST, SECOND) for ids in columns.get(name, ())]
-    vectors = vectors_of_windows(rows, task.windows, computed) if task.windows else computed(rows)
+    vectors = vectors_of_windows(rows, model.windows, computed) if model.windows else computed(rows)
     return pair_vector(*vectors.chunk(2)) if SECOND in columns else vectors
 
 

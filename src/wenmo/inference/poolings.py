@@ -1,0 +1,73 @@
+"""Names of ways to make a text's vector of the vectors of its tokens, and what they do."""
+
+import inspect
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from wenmo.errors import InputError
+from wenmo.features import TokenBatch
+from wenmo.models.pooling import Pooling, pool
+
+_OF_THE_LAST: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first", "cls": "first", "last": "last"}
+_LAST_FOUR, _ALL, _ONE = "last4", "mix", "layer:"
+NAMES = (*_OF_THE_LAST, _LAST_FOUR, _ALL, f"{_ONE}K")
+
+
+@dataclass(frozen=True)
+class TokenPooling:
+    """Which layers are averaged, and how their tokens become one vector.
+
+    ``mean``, ``max``, ``first`` and ``last`` are of the last layer's tokens; special tokens are tokens too.
+    ``layer:K`` is the mean over the tokens of the K-th layer, 0 being the embeddings and -1 the last. ``last4``
+    averages the last four layers before (Devlin et al. 2019, section 5.3, which adds them up), ``mix`` the embeddings
+    and all layers, as the mixture of ELMo begins (Peters et al., NAACL 2018, equation 1).
+    """
+
+    how: Pooling = "mean"
+    layers: slice | int | None = None
+    """Of the embeddings and all layers; None: what the model says last."""
+
+    @classmethod
+    def named(cls, name: str) -> "TokenPooling":
+        """The pooling of this name.
+
+        Raises:
+            InputError: there is none; the message lists those there are.
+        """
+        if name in _OF_THE_LAST:
+            return cls(_OF_THE_LAST[name])
+        if name in (_LAST_FOUR, _ALL):
+            return cls(layers=slice(None) if name == _ALL else slice(-4, None))
+        number = name.removeprefix(_ONE)
+        if number != name and number.removeprefix("-").isdecimal():
+            return cls(layers=int(number))
+        raise InputError(f"there is no pooling {name!r}; the poolings are {', '.join(NAMES)}")
+
+    def check(self, extractor: nn.Module) -> None:
+        """Make sure that the model shows the layers that are asked for.
+
+        Raises:
+            InputError: it does not.
+        """
+        if self.layers is not None and "output_hidden_states" not in inspect.signature(extractor.forward).parameters:
+            kind = type(extractor).__name__
+            raise InputError(f"a {kind} does not show its layers; use the pooling {', '.join(_OF_THE_LAST)}")
+
+    def __call__(self, extractor: nn.Module, batch: TokenBatch) -> Tensor:
+        """``(batch, hidden_size)``.
+
+        Raises:
+            InputError: the model has no layer of this number.
+        """
+        if self.layers is None:
+            return pool(extractor(batch).last_hidden_state, batch.attention_mask, self.how)
+        states: tuple[Tensor, ...] = extractor(batch, output_hidden_states=True).hidden_states
+        if isinstance(self.layers, slice):
+            # The embeddings are no layer: a model of fewer than four gives all it has.
+            chosen = states if self.layers.start is None else states[1:][self.layers]
+            return pool(torch.stack(chosen).mean(dim=0), batch.attention_mask, self.how)
+        if not -len(states) <= self.layers < len(states):
+            raise InputError(f"layer:{self.layers}: the model has layers 0 (the embeddings) to {len(states) - 1}")
+        return pool(states[self.layers], batch.attention_mask, self.how)

