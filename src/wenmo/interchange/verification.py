@@ -5,6 +5,7 @@ transformers is no part of wenmo; it has to be installed where somebody wants th
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def _side_by_side(
 
 def _open(architecture: str, folder: Path, padding: int) -> Any:
     try:
-        import transformers
+        transformers: Any = import_module("transformers")
     except ImportError:
         raise InputError(
             "--verify compares with transformers, which is not installed: pip install transformers"
