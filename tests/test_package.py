@@ -11,7 +11,7 @@ import pytest
 
 import wenmo
 
-VERBS = ["train", "calibrate", "evaluate", "predict", "embed", "compare", "check", "models"]
+VERBS = ["train", "calibrate", "evaluate", "predict", "embed", "compare", "check", "import", "export", "models"]
 
 # Together they take seconds to import; `--help` has to answer at once.
 SLOW_TO_IMPORT = {

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from wenmo.data.parts import check as check
     from wenmo.inference.calibrating import calibrate as calibrate
     from wenmo.inference.evaluation import evaluate as evaluate
+    from wenmo.inference.exchange import export_model as export_model
+    from wenmo.inference.exchange import import_checkpoint as import_checkpoint
     from wenmo.inference.loading import load as load
     from wenmo.models.registry import list_models as list_models
     from wenmo.reports.compare import compare as compare
@@ -25,6 +27,8 @@ _ROOMS = {
     "check": "wenmo.data.parts",
     "compare": "wenmo.reports.compare",
     "evaluate": "wenmo.inference.evaluation",
+    "export_model": "wenmo.inference.exchange",
+    "import_checkpoint": "wenmo.inference.exchange",
     "list_models": "wenmo.models.registry",
     "load": "wenmo.inference.loading",
     "train": "wenmo.training.run",

@@ -67,6 +67,12 @@ def test_old_spellings_are_known(old: str, new: str) -> None:
     assert modern_name(old) == new
 
 
+def test_a_weight_in_two_spellings_is_refused(tmp_path: Path) -> None:
+    save_file({"norm.weight": torch.ones(2), "norm.gamma": torch.zeros(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"norm.weight stands there twice, in two spellings"):
+        read_weights(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["model.safetensors", "pytorch_model.bin"])
 @pytest.mark.parametrize("kept", [0, 3, 40, -3])
 def test_a_file_that_is_cut_short_is_named(kind: str, kept: int, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from wenmo.cli.compare import compare
 from wenmo.cli.data import check
 from wenmo.cli.failures import INTERRUPTED, guarded
 from wenmo.cli.generate import generate
+from wenmo.cli.interchange import export, import_
 from wenmo.cli.models import models
 from wenmo.cli.output import messages, print_note, results
 from wenmo.cli.predict import embed, evaluate, predict
@@ -28,8 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order in which a person meets them.
-for each in (check, compare, train, calibrate, evaluate, predict, embed, generate, models):
-    app.command()(guarded(each))
+for each in (check, compare, train, calibrate, evaluate, predict, embed, generate, import_, export, models):
+    app.command(each.__name__.rstrip("_"))(guarded(each))
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ Nothing here runs what is in a file, and no file is read that lies outside the f
 import json
 import pickle
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,17 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """Every tensor of the folder under the name it has there, in float32 at least.
 
     Raises:
-        InputError: there are no weights, a file is cut short or would run code, a shard is missing, or a name leads out
-            of the folder.
+        InputError: there are no weights, a file is cut short or would run code, a shard is missing, a name leads out of
+            the folder, or a weight stands there twice.
     """
     for name in _LOOKED_FOR:
         if (folder / name).exists() or (folder / name).is_symlink():
             weights = _read_shards(folder, name) if name in SHARDED else read_weight_file(inside(folder, name))
-            return {modern_name(each): _at_least_float32(tensor) for each, tensor in weights.items()}
+            names = [modern_name(each) for each in weights]
+            twice = [each for each, number in Counter(names).items() if number > 1]
+            if twice:
+                raise InputError(f"{folder / name}: {twice[0]} stands there twice, in two spellings; copy it again")
+            return {each: _at_least_float32(tensor) for each, tensor in zip(names, weights.values(), strict=True)}
     raise InputError(f"{folder}: there are no weights; looked for {', '.join(_LOOKED_FOR)}; copy the whole folder")
 
 
