@@ -10,7 +10,7 @@ import pytest
 
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
-from wenmo.experiments.compare import _describe
+from wenmo.experiments.compare import _describe, folder_names
 from wenmo.folder import load_folder
 from wenmo.inference.loading import load
 from wenmo.reports.compare import compare
@@ -205,3 +205,19 @@ def test_texts_without_labels_are_described_too(labels: tuple[str | None, ...]) 
     assert described["label_counts"]["train"] == dict.fromkeys(known, 1)
     assert described["sizes"] == {"train": 2, "dev": 1, "test": 0}
     assert described["character_lengths"] == {"p50": 8, "p95": 3, "max": 8}
+
+
+def test_a_checkpoint_is_compared_under_its_name(reviews: Path, tmp_path: Path, save_bert: Any) -> None:
+    save_bert(tmp_path / "my bert")
+    name = f"bert:{tmp_path / 'my bert'}"
+    overrides = [*SMALL, "data.tokenizer=characters"]
+    found = compare(reviews, out=tmp_path / "out", models=["textcnn", name], overrides=overrides, budget="2s")
+    row = next(row for row in found.values["rows"] if row["model"] == name)
+    assert (row["failed"], row["value"] is not None) == (None, True)
+    assert load_folder(tmp_path / "out" / row["folder"]).task.extractor_config.hidden_size == 16
+    assert name in found.report.read_text()
+
+
+def test_folders_of_models_have_names_of_their_own() -> None:
+    names = folder_names(["textcnn", "bert:/a/b", "bert:/a-b", "bert::"])
+    assert names == {"textcnn": "textcnn", "bert:/a/b": "bert-a-b", "bert:/a-b": "bert-a-b-1", "bert::": "bert"}

@@ -15,7 +15,10 @@ def compare(
     data: Annotated[str, typer.Argument(metavar="TRAIN", help="The labelled texts.")],
     *,
     models: Annotated[
-        str, typer.Option(metavar="A,B,C", help="Names from `wenmo models`; the linear baselines always join.")
+        str,
+        typer.Option(
+            metavar="A,B,C", help="Names from `wenmo models`, or NAME:CHECKPOINT; linear baselines always join."
+        ),
     ] = "textcnn,bag",
     out: options.OutFolder,
     dev: options.Dev = None,

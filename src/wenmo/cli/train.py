@@ -15,7 +15,11 @@ def train(
     ] = None,
     *,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A name from `wenmo models`; a recipe may name it instead.")
+        str | None,
+        typer.Option(
+            metavar="NAME[:FOLDER]",
+            help="A name from `wenmo models`, with or without the checkpoint to start from; or a recipe names it.",
+        ),
     ] = None,
     out: options.OutFolder,
     dev: options.Dev = None,

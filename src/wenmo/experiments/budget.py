@@ -67,7 +67,7 @@ def plan_network(recipe: Recipe, corpus: Corpus, seconds: float | None) -> Plan:
         return Plan(recipe, epochs, per_epoch * epochs)
     usable = seconds * _SHARE_FOR_TRAINING
     while per_epoch * _LEAST_EPOCHS > usable:
-        smaller = _smaller(recipe.model)
+        smaller = None if recipe.checkpoint else _smaller(recipe.model)
         if smaller is None:
             break
         narrower = recipe.model_copy(update={"model": smaller})

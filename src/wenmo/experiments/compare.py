@@ -1,11 +1,13 @@
 """The whole family on one data set: train each model, measure it, choose on dev, score the chosen one once on test."""
 
 import json
+import re
 import shutil
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +32,8 @@ from wenmo.training.recipe import Recipe
 from wenmo.training.run import TrainingResult, first_difference, run
 
 _TEXTS_TIMED = 2000
+_LONGEST_NAME = 80
+"""Characters of a folder's name."""
 
 
 class Watcher(Protocol):
@@ -96,6 +100,7 @@ class Comparison:
         if num_folds and self._first.data.time_column:
             raise InputError("folds would train on texts newer than those they test on; leave --folds or the time out")
         self._recipes, self._out, self._watcher = dict(recipes), out, watcher
+        self._folders = folder_names(recipes)
         self._seeds, self._num_folds = seeds, num_folds
         self._no_texts, self._resume, self._device = no_texts, resume, device
         self._budget, self._max_size = parse_seconds(budget), parse_bytes(max_size)
@@ -159,7 +164,7 @@ class Comparison:
             try:
                 plans[name] = kept.get(name) or plan_network(recipe, corpus, share)
             except (InputError, JobError) as error:
-                row = _empty_row(name, recipe, f"models/{name}", 0) | {"failed": str(error)}
+                row = _empty_row(name, recipe, f"models/{self._folders[name]}", 0) | {"failed": str(error)}
                 impossible.append(Entry(name, recipe, row))
                 self._watcher.row(row)
         self._watcher.planned(
@@ -185,8 +190,8 @@ class Comparison:
 
     def _entry(self, name: str, plan: Plan, corpus: Corpus) -> Entry:
         recipe = plan.recipe
-        folder = self._out / "models" / name
-        entry = Entry(name, recipe, _empty_row(name, recipe, f"models/{name}", plan.epochs))
+        folder = self._out / "models" / self._folders[name]
+        entry = Entry(name, recipe, _empty_row(name, recipe, f"models/{folder.name}", plan.epochs))
         try:
             self._train_all(entry, recipe, corpus, folder)
         except (InputError, JobError) as error:
@@ -338,6 +343,16 @@ class Comparison:
             test["linear"] = {"model": linear.model, "metrics": score_test(place, corpus.test)["metrics"]}
         write_down_test(target, test["metrics"], corpus)
         return test, hardest
+
+
+def folder_names(models: Iterable[str]) -> dict[str, str]:
+    """Of each model, which may be named by a checkpoint's folder, a name that no other has and any disk takes."""
+    names: dict[str, str] = {}
+    for model in models:
+        plain = re.sub(r"[^\w.-]+", "-", model).strip("-.")[-_LONGEST_NAME:] or "model"
+        number = next(n for n in count() if (plain if n == 0 else f"{plain}-{n}") not in names.values())
+        names[model] = f"{plain}-{number}" if number else plain
+    return names
 
 
 def _empty_row(name: str, recipe: Recipe, folder: str, epochs: float) -> dict[str, Any]:

@@ -84,7 +84,8 @@ def compare(
 
     Args:
         data: the labelled texts; what ``dev`` and ``test`` do not give is a share of them, a tenth each.
-        models: names from `wenmo.list_models`; the linear baselines are always among them.
+        models: names from `wenmo.list_models`, folders of checkpoints, or both, ``bert:FOLDER``; the linear baselines
+            are always among them.
         seeds: trainings of each network, to see how much chance is in them.
         folds: cross-validation in place of one dev part.
         budget: time for training all networks, like ``"10m"``; epochs, then sizes, follow it.
@@ -120,7 +121,7 @@ def compare(
     recipes = {}
     for name in names:
         plain = Recipe.build(model=name, below=below, file=file, values=shared)
-        fitting = [o for o in overrides if not o.startswith("model.") or _has_field(plain, o)]
+        fitting = [override for override in overrides if _holds_for(plain, override)]
         recipes[name] = Recipe.build(model=name, below=below, file=file, values=shared, overrides=fitting)
         recipes[name] = without_what_cannot_apply(recipes[name])
         if not hasattr(plain.model, "channels"):  # it takes no word vectors
@@ -143,6 +144,10 @@ def compare(
     return result
 
 
-def _has_field(recipe: Recipe, override: str) -> bool:
-    """An override of a model's field holds for the models that have it."""
-    return hasattr(recipe.model, override.removeprefix("model.").partition("=")[0].strip())
+def _holds_for(recipe: Recipe, override: str) -> bool:
+    """An override of a model's field holds for the models that have it; a checkpoint brings sizes and tokenizer."""
+    path = override.partition("=")[0].strip()
+    section, _, field = path.partition(".")
+    if recipe.checkpoint and path.startswith("data.tokenizer"):
+        return False
+    return section != "model" or (hasattr(recipe.model, field) and (not recipe.checkpoint or field.endswith("_prob")))

@@ -107,7 +107,7 @@ def train(
     Args:
         data: the labelled texts: a file, a folder per label, ``hf://`` and a name.
         out: the folder to make.
-        model: a name from `wenmo.list_models`.
+        model: a name from `wenmo.list_models`, the folder of a checkpoint to start from, or both, ``bert:FOLDER``.
         dev: by which the best epoch is chosen; a share of ``data`` where it is left out.
         test: scored once, at the end.
         target: for translation, the file whose n-th line is what the n-th line of ``data`` shall become.
