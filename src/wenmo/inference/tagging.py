@@ -1,6 +1,6 @@
 """Raw texts and given words to tags and spans: in their order, in flat memory, the same alone and in company."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from pathlib import Path
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from wenmo.data.batching import FIRST
@@ -20,7 +19,8 @@ from wenmo.inference.engines import known_precision, packed_wanted
 from wenmo.inference.tagging_engine import PackedTagger, why_not_tagged_packed
 from wenmo.inference.texts import windows
 from wenmo.tasks.tagging import Tagging, TagIds
-from wenmo.tasks.words import character_columns
+from wenmo.tasks.words import Ids, WordTokenizer, character_columns, word_columns
+from wenmo.text.segmentation import load_segmenter
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.distribution import choose_device
 
@@ -65,10 +65,10 @@ class Tagger:
     def __init__(
         self, folder: ModelFolder, *, device: str = "", precision: str = "float32", runtime: str = "auto"
     ) -> None:
-        assert isinstance(folder.task, Tagging) and isinstance(folder.tokenizer, Tokenizer)
+        assert isinstance(folder.task, Tagging) and isinstance(folder.tokenizer, WordTokenizer)
         self.folder = folder
         self.task: Tagging = folder.task.eval()
-        self.tokenizer: Tokenizer = folder.tokenizer
+        self.tokenizer: WordTokenizer = folder.tokenizer
         self.extractor: nn.Module = folder.task.extractor
         self.tags: tuple[str, ...] = folder.task.config.labels
         """Those that the model chooses from, in the scheme in which it answers."""
@@ -94,9 +94,10 @@ class Tagger:
         """As `predict`, for any number of texts: some thousands of them are in memory at a time."""
         for window in windows([texts] if isinstance(texts, str) else texts, "none"):
             raw = [str(text) for text in window]
-            rows, located = self.tokenizer.locate_words(raw)
+            columns, located = self._located(raw)
             sentences = [[text[a:b] for a, b in places] for text, places in zip(raw, located, strict=True)]
-            for answer in zip(raw, located, sentences, self._tags(rows, sentences), strict=True):
+            columns = columns or word_columns(sentences, self.tokenizer)
+            for answer in zip(raw, located, sentences, self._tags(columns, sentences), strict=True):
                 yield self._tagged(*answer)
 
     def predict_words(self, sentences: Iterable[Sequence[str]]) -> list[TaggedText]:
@@ -111,7 +112,7 @@ class Tagger:
         remaining = iter(sentences)
         while window := [list(words) for words in islice(remaining, _SENTENCES_AT_ONCE)]:
             between = separator_of(window)
-            tags = self._tags(self.tokenizer.encode_words(window), window)
+            tags = self._tags(word_columns(window, self.tokenizer), window)
             for words, ids in zip(window, tags, strict=True):
                 starts = accumulate((len(word) + len(between) for word in words), initial=0)
                 places = [(start, start + len(word)) for start, word in zip(starts, words, strict=False)]
@@ -131,28 +132,37 @@ class Tagger:
 
     def tag_ids(self, sentences: Sequence[Sequence[str]]) -> list[TagIds]:
         """The ids of the tags of given words, in the order of ``tags``."""
-        return self._tags(self.tokenizer.encode_words(sentences), sentences)
+        return self._tags(word_columns(sentences, self.tokenizer), sentences)
 
-    def _tags(self, rows: Sequence[NDArray[np.int32]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
+    def _located(self, raw: Sequence[str]) -> tuple[dict[str, Sequence[Ids]], list[list[Offsets]]]:
+        """Where the words of raw texts stand, and their columns where the tokenizer knows them by their places."""
+        if isinstance(self.tokenizer, Tokenizer):
+            rows, located = self.tokenizer.locate_words(raw)
+            return {FIRST: rows}, located
+        segmenter = load_segmenter(self.task.config.word_segmenter)
+        return {}, [segmenter.spans(text) for text in raw]
+
+    def _tags(self, columns: Mapping[str, Sequence[Ids]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
         """The model itself reads what is longer than the engine takes at once."""
+        rows = columns[FIRST]
         most = self.task.piece_size or max(map(len, rows), default=0)
         by_engine = [i for i, row in enumerate(rows) if self._engine and 0 < len(row) <= most]
-        by_model = [i for i, row in enumerate(rows) if len(row) > (most if self._engine else 0)]
+        by_model = [i for i, row in enumerate(rows) if len(row) > (most if self._engine else 0) and sentences[i]]
         answers: list[TagIds] = [np.empty(0, np.int64)] * len(rows)
         for chosen, answer in ((by_engine, self._by_engine), (by_model, self._by_model)):
             if chosen:
-                found = answer([rows[i] for i in chosen], [sentences[i] for i in chosen])
-                for i, tags in zip(chosen, found, strict=True):
+                part = {name: [column[i] for i in chosen] for name, column in columns.items()}
+                for i, tags in zip(chosen, answer(part, [sentences[i] for i in chosen]), strict=True):
                     answers[i] = tags
         return answers
 
-    def _by_engine(self, rows: Sequence[NDArray[np.int32]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
+    def _by_engine(self, columns: Mapping[str, Sequence[Ids]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
         assert self._engine is not None
-        return self._engine.answer(rows, sentences)
+        return self._engine.answer(columns[FIRST], sentences)
 
-    def _by_model(self, rows: Sequence[NDArray[np.int32]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
-        columns = {**character_columns(sentences, self.task.config.characters), FIRST: rows}
-        return self.task.answer_store(TokenStore.from_rows(**columns), self._device, self._precision)
+    def _by_model(self, columns: Mapping[str, Sequence[Ids]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
+        store = TokenStore.from_rows(**character_columns(sentences, self.task.config.characters), **columns)
+        return self.task.answer_store(store, self._device, self._precision)
 
     def _tagged(self, text: str, places: Sequence[Offsets], words: list[str], ids: TagIds) -> TaggedText:
         scheme, trained = self.task.config.schemes

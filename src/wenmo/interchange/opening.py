@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from wenmo.data.tag_schemes import infer_scheme
 from wenmo.errors import InputError
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import read_checkpoint
@@ -18,8 +19,12 @@ from wenmo.models.registry import build_model
 from wenmo.models.shapes import shapes_only
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.tasks.generation import GenerationConfig
+from wenmo.tasks.tagging import TaggingConfig
 from wenmo.tasks.task import Task, TaskConfig
 from wenmo.text.pretrained import PretrainedTokenizer
+
+_WORDS = "words"
+"""What cuts raw texts for a tagger whose folder does not say how its data was cut."""
 
 
 @dataclass
@@ -77,6 +82,12 @@ def _task_of(checkpoint: Checkpoint, folder: Path) -> TaskConfig | None:
             raise InputError(f"{folder}: its head gives one number and no label; wenmo has classifiers alone")
         several = described.get("problem_type") == "multi_label_classification"
         return ClassificationConfig(labels=labels, multi_label=several, dropout_prob=0.1)
+    if "tagger.weight" in checkpoint.heads:
+        labels = _labels(described, len(checkpoint.heads["tagger.weight"]))
+        scheme = infer_scheme([labels])
+        metric: Literal["f1", "accuracy"] = "accuracy" if scheme == "none" else "f1"
+        settings = {"scheme": scheme, "trained_scheme": scheme, "metric": metric, "decoder": "softmax"}
+        return TaggingConfig(labels=labels, dropout_prob=0.1, word_segmenter=_WORDS, **settings)
     if any("LMHead" in str(name) for name in described.get("architectures") or ()):
         return GenerationConfig(unit="stream")
     return None

@@ -6,41 +6,50 @@ whole sentence.
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from wenmo.features import TokenBatch
 
 
-def states_in_pieces(batch: TokenBatch, size: int, read: Callable[[TokenBatch], Tensor]) -> Tensor:
+def states_in_pieces(
+    batch: TokenBatch, size: int, read: Callable[[TokenBatch], Tensor], *, before: int = 0, behind: int = 0
+) -> Tensor:
     """Read a batch of sentences of any length.
 
     Args:
         batch: ``input_ids``, and ``character_ids`` beside them if there are any, padded on the right.
-        size: tokens of a piece; 0: no sentence is cut.
+        size: tokens of a piece, the special ones among them; 0: no sentence is cut.
         read: from a batch, no sentence of which is longer than a piece, to ``(batch, length, hidden_size)``.
+        before: special tokens that every sentence begins with, and every piece.
+        behind: special tokens that every sentence ends with, and every piece.
 
     Returns:
-        ``(batch, length, hidden_size)``; zeros where a piece held nothing but padding.
+        ``(batch, length, hidden_size)``; zeros on the padding and, where sentences are cut, on special tokens.
     """
-    rows, length = batch.attention_mask.shape
+    length = batch.attention_mask.size(1)
     if not size or length <= size:
         return read(batch)
-
-    def cut(x: Tensor) -> Tensor:
-        """``(batch, length, ...)`` to ``(pieces, size, ...)``, those of a sentence below each other."""
-        behind = (0, 0) * (x.dim() - 2) + (0, -length % size)
-        return F.pad(x, behind).reshape(-1, size, *x.shape[2:])
-
-    mask = cut(batch.attention_mask)
-    used = mask.any(dim=1)
+    cuts = [
+        (row, [*range(before), *range(start, min(start + size - before - behind, end)), *range(end, end + behind)])
+        for row, number in enumerate(batch.num_tokens.tolist())
+        for end in [number - behind]
+        for start in range(before, end, size - before - behind)
+    ]
+    device = batch.attention_mask.device
+    row = torch.tensor([row for row, _ in cuts], device=device).unsqueeze(1)  # (pieces, 1)
+    place = torch.tensor([places + [0] * (size - len(places)) for _, places in cuts], device=device)  # (pieces, size)
+    num_tokens = torch.tensor([len(places) for _, places in cuts], device=device).unsqueeze(1)
+    column = torch.arange(size, device=device)
     assert batch.input_ids is not None
-    pieces = TokenBatch(
-        input_ids=cut(batch.input_ids)[used],
-        character_ids=None if batch.character_ids is None else cut(batch.character_ids)[used],
-        attention_mask=mask[used],
+    states = read(
+        TokenBatch(
+            input_ids=batch.input_ids[row, place],
+            character_ids=None if batch.character_ids is None else batch.character_ids[row, place],
+            attention_mask=(column < num_tokens).long(),
+        )
     )
-    read_states = read(pieces)
-    states = read_states.new_zeros(len(mask), size, read_states.size(2))
-    states = states.index_copy(0, used.nonzero().squeeze(1), read_states)
-    return states.reshape(rows, -1, states.size(2))[:, :length]
+    inside = (column >= before) & (column < num_tokens - behind)  # each of these stands in one piece
+    places = (row.expand_as(place)[inside], place[inside])
+    whole = states.new_zeros(*batch.attention_mask.shape, states.size(2))
+    return whole.index_put(places, states[inside])

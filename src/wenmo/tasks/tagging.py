@@ -35,7 +35,15 @@ from wenmo.tasks.metrics import Interval
 from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, tag_column, words_of
 from wenmo.tasks.tagging_metrics import difference_by_chance, entity_f1, tagging_metrics, token_accuracy
 from wenmo.tasks.task import CardText, Columns, Example, Task, TaskConfig, in_markdown, take_over_weights
-from wenmo.tasks.words import character_columns, known_characters, sentence_batch
+from wenmo.tasks.words import (
+    WordTokenizer,
+    at_words,
+    character_columns,
+    known_characters,
+    sentence_batch,
+    word_columns,
+    word_starts,
+)
 from wenmo.text.loading import AnyTokenizer
 from wenmo.text.tokenizer_config import CODE_POINTS, TokenizerConfig
 from wenmo.text.tokenizers import Tokenizer
@@ -73,6 +81,8 @@ class TaggingConfig(TaskConfig):
     """By which models are chosen on dev: F1 of entities or share of right tokens; auto: F1 where there are entities."""
     repair: bool = False
     """Tag sequences that break their scheme are written as it wants them; else they are refused."""
+    word_segmenter: str = ""
+    """What cuts raw texts into words that a checkpoint's tokenizer cuts into pieces. Empty: taken from the data."""
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
@@ -156,10 +166,11 @@ class TaggingConfig(TaskConfig):
                 f"data.long_texts={reading.how}: a tagger has an answer for every token, so nothing is cut off; "
                 "leave it out"
             )
-        assert isinstance(tokenizer, Tokenizer), "others were refused by make_tokenizer"
+        assert isinstance(tokenizer, WordTokenizer), "others were refused by make_tokenizer"
         sentences = [words_of(row) for row in rows]
         tags = self.tag_columns(rows, repair=self.repair)
-        return {FIRST: tokenizer.encode_words(sentences), **character_columns(sentences, self.characters), LABELS: tags}
+        columns = word_columns(sentences, tokenizer)
+        return {**columns, **character_columns(sentences, self.characters), LABELS: tags}
 
     def tag_columns(self, rows: Sequence[Row], *, repair: bool) -> list[TagIds]:
         """The ids of the tags of each row, as the model answers them.
@@ -197,7 +208,9 @@ class TaggingConfig(TaskConfig):
         """
         if windows is not None and windows.overlap:
             raise InputError("data.window_overlap: a tagger reads every token once; leave it out, or set it to 0")
-        return Tagging(extractor, model, self, windows.size if windows else 0)
+        if windows is None:
+            return Tagging(extractor, model, self)
+        return Tagging(extractor, model, self, windows.size, before=windows.before, behind=windows.behind)
 
     @classmethod
     def from_folder(cls, settings: Mapping[str, Any], described: Mapping[str, Any]) -> Self:
@@ -266,15 +279,24 @@ class Tagging(Task):
     _transitions: Tensor | None
 
     def __init__(
-        self, extractor: nn.Module, extractor_config: ModelConfig, config: TaggingConfig, piece_size: int = 0
+        self,
+        extractor: nn.Module,
+        extractor_config: ModelConfig,
+        config: TaggingConfig,
+        piece_size: int = 0,
+        *,
+        before: int = 0,
+        behind: int = 0,
     ) -> None:
-        """``piece_size``: longer sentences reach the extractor in pieces of so many tokens; 0: as they are."""
+        """``piece_size``: longer sentences reach the extractor in pieces of so many tokens, with so many special ones
+        ``before`` and ``behind`` them; 0: as they are."""
         super().__init__()
         self.extractor = extractor
         self.extractor_config = extractor_config
         self.config = config
         self.metric: str = config.metric
         self.piece_size = piece_size
+        self._before, self._behind = before, behind
         self.dropout = nn.Dropout(config.dropout_prob)
         self.classifier = nn.Linear(extractor_config.hidden_size, len(config.labels))
         learns = extractor_config.fitting == "gradient"
@@ -296,10 +318,19 @@ class Tagging(Task):
         if self.crf is not None:
             self.crf.initialize(generator)
 
-    def logits(self, batch: TokenBatch) -> Tensor:
-        """``(batch, length, num_labels)``; what stands on the padding means nothing."""
-        states = states_in_pieces(batch, self.piece_size, lambda pieces: self.extractor(pieces).last_hidden_state)
-        logits: Tensor = self.classifier(self.dropout(states))
+    def logits(self, batch: TokenBatch, word_starts: Tensor | None = None) -> Tensor:
+        """``(batch, words, num_labels)``; what stands on the padding means nothing.
+
+        ``word_starts`` ``(batch, words)`` is where each word begins; None: every token is a word.
+        """
+        states = states_in_pieces(
+            batch,
+            self.piece_size,
+            lambda pieces: self.extractor(pieces).last_hidden_state,
+            before=self._before,
+            behind=self._behind,
+        )
+        logits: Tensor = self.classifier(self.dropout(at_words(states, word_starts)))
         return logits
 
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
@@ -308,7 +339,7 @@ class Tagging(Task):
         With a field it is that of the whole sentences, whose tokens then count all or, labelled -100, none.
         """
         counted = example.labels != IGNORED_LABEL
-        logits = self.logits(example.batch).float()
+        logits = self.logits(example.batch, example.word_starts).float()
         if self.crf is not None:
             return -self.crf(logits, example.labels, counted).sum(), counted.sum()
         loss = F.cross_entropy(
@@ -326,11 +357,12 @@ class Tagging(Task):
 
     def example(self, store: TokenStore, rows: NDArray[Any]) -> Example:
         """Some sentences of a store as tensors."""
-        batch = sentence_batch(store, rows)
+        batch, starts = sentence_batch(store, rows), word_starts(store, rows)
+        mask = (starts or batch).attention_mask
         tags = store[LABELS].take(rows)
-        labels = torch.full(batch.attention_mask.shape, IGNORED_LABEL)
-        labels[batch.attention_mask.bool()] = torch.from_numpy(np.concatenate(tags).astype(np.int64))
-        return Example(batch=batch, labels=labels)
+        labels = torch.full(mask.shape, IGNORED_LABEL)
+        labels[mask.bool()] = torch.from_numpy(np.concatenate(tags).astype(np.int64))
+        return Example(batch=batch, labels=labels, word_starts=starts.input_ids if starts else None)
 
     def prepare(self, train: TokenStore) -> None:
         """Let a model count that needs nothing else."""
@@ -352,12 +384,13 @@ class Tagging(Task):
         self.to(device).eval()
         answers: list[TagIds] = [np.empty(0, np.int64)] * len(store)
         for rows in batches_of_store(store):
-            batch = sentence_batch(store, rows).to(device)
+            batch, starts = sentence_batch(store, rows).to(device), word_starts(store, rows)
+            words = starts.to(device) if starts else batch
             with autocast(device, precision):
-                logits = self.logits(batch)
-            packing = Packing.of(batch.attention_mask)
+                logits = self.logits(batch, words.input_ids if starts else None)
+            packing = Packing.of(words.attention_mask)
             tags = unpacked_tags(self.decode(packing.pack(logits.float()), packing), packing).cpu().numpy()
-            for row, length, each in zip(rows.tolist(), batch.num_tokens.tolist(), tags, strict=True):
+            for row, length, each in zip(rows.tolist(), words.num_tokens.tolist(), tags, strict=True):
                 answers[row] = each[:length]
         return answers
 

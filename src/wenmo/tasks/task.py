@@ -43,6 +43,8 @@ class Example:
     """The second texts of pairs that are read each by itself."""
     decoder_input_ids: Tensor | None = None
     """What a decoder reads while it is trained."""
+    word_starts: Tensor | None = None
+    """``(batch, words)``: where each word begins, of models that read words in pieces; the labels are of words."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,8 @@
-"""Sentences as words on their way to tensors: an id for each word, and the ids of its characters."""
+"""Sentences as words on their way to tensors: an id for each word, and the ids of its characters.
+
+A checkpoint's tokenizer has several ids for a word, its pieces. What the model says at the first of them is what it
+says of the word (Devlin et al. 2019, section 5.3).
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wenmo.data.batching import store_batch
+from wenmo.data.batching import FIRST, store_batch, token_batch
 from wenmo.data.store import TokenStore
 from wenmo.features import TokenBatch
 from wenmo.models.embeddings import UNKNOWN_ID
+from wenmo.text.pretrained import PretrainedTokenizer
+from wenmo.text.tokenizers import Tokenizer
 
 Ids = NDArray[np.int32]
 
@@ -21,6 +27,12 @@ MOST_CHARACTERS = 50
 
 CHARACTERS, WORD_SIZES = "character_ids", "word_sizes"
 """Columns of a store: the characters of all words of a sentence one after the other, and how many each word has."""
+
+WORD_STARTS = "word_starts"
+"""Column of a store: where in a row the first piece of each word stands; without it every id is a word."""
+
+WordTokenizer = Tokenizer | PretrainedTokenizer
+"""Those that take sentences as words."""
 
 RARE_CHARACTER = 1
 """A character that occurs so often in the training words, or less, is an unknown one."""
@@ -53,6 +65,27 @@ def known_characters(sentences: Sequence[Sequence[str]]) -> str:
     characters, counts = np.unique(_codes(text), return_counts=True)
     kept = sorted(zip(-counts, characters, strict=True))
     return "".join(chr(code) for count, code in kept if -count > RARE_CHARACTER)
+
+
+def word_columns(sentences: Sequence[Sequence[str]], tokenizer: WordTokenizer) -> dict[str, Sequence[Ids]]:
+    """The ids of sentences as columns of a store; of pieces, with special tokens around them and where words begin."""
+    if isinstance(tokenizer, Tokenizer):
+        return {FIRST: tokenizer.encode_words(sentences)}
+    around, found = tokenizer.surroundings(), tokenizer.encode_pieces(sentences)
+    starts = [(pieces.first + len(around.before)).astype(np.int32) for pieces in found]
+    return {FIRST: [around.around(pieces.ids) for pieces in found], WORD_STARTS: starts}
+
+
+def word_starts(store: TokenStore, rows: NDArray[Any]) -> TokenBatch | None:
+    """Where the words of some rows begin, as the ``input_ids`` of a batch of their own; None: every id is a word."""
+    return token_batch(store[WORD_STARTS].take(rows)) if WORD_STARTS in store.columns else None
+
+
+def at_words(states: Tensor, starts: Tensor | None) -> Tensor:
+    """``(batch, length, hidden_size)`` to ``(batch, words, hidden_size)``."""
+    if starts is None:
+        return states
+    return states.gather(1, starts.unsqueeze(2).expand(-1, -1, states.size(2)))
 
 
 def character_columns(sentences: Sequence[Sequence[str]], known: str) -> dict[str, Sequence[Any]]:

@@ -13,9 +13,12 @@ from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, windows_for
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model, with_sizes
+from wenmo.tasks.tag_sets import choose_word_segmenter
+from wenmo.tasks.tagging import TaggingConfig
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
 from wenmo.text.pretrained import PretrainedTokenizer
+from wenmo.text.tokenizer_config import PRETRAINED
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
@@ -36,6 +39,8 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
     if known is not None and known.task != recipe.task.task:
         raise InputError(f"with --from, the task is that of the model, {known.task}, not {recipe.task.task}")
     task = recipe.task.settled(corpus.train, recipe.model, known, recipe.data.train)
+    if isinstance(task, TaggingConfig) and recipe.data.tokenizer.segmenter == PRETRAINED and not task.word_segmenter:
+        task = replace(task, word_segmenter=choose_word_segmenter(corpus.train))
     return recipe.model_copy(update={"task": task})
 
 

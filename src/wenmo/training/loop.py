@@ -286,7 +286,12 @@ def _to_device(example: Example, device: torch.device, counts: bool) -> Example:
     second = example.batch_b.to(device) if example.batch_b else None
     written = example.decoder_input_ids.to(device) if example.decoder_input_ids is not None else None
     return replace(
-        example, batch=example.batch.to(device), batch_b=second, labels=labels.to(device), decoder_input_ids=written
+        example,
+        batch=example.batch.to(device),
+        batch_b=second,
+        labels=labels.to(device),
+        decoder_input_ids=written,
+        word_starts=example.word_starts.to(device) if example.word_starts is not None else None,
     )
 
 
