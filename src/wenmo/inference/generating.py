@@ -7,19 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from wenmo.data.readers import stream_rows
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
-from wenmo.inference.engines import known_precision
+from wenmo.inference.engines import TokenIds, known_precision
 from wenmo.inference.writers import format_of, open_output, refuse_to_overwrite
 from wenmo.tasks.answering import autocast
 from wenmo.tasks.generation import Generation
 from wenmo.tasks.sampling import Sampling
 from wenmo.text.code_points import CodePointTokenizer
 from wenmo.text.loading import WritingTokenizer, writes
+from wenmo.text.pretrained import PretrainedTokenizer
 from wenmo.training.corpus import encode
 from wenmo.training.distribution import choose_device
 from wenmo.training.recipe import DataSettings
@@ -175,7 +177,7 @@ class TextGenerator:
             raise InputError("the model was trained on one stream, which has no labels; leave the label out")
         first = [config.first_token(label, self.tokenizer)] if begins else []
         if not first and not len(ids):
-            [ids] = self.tokenizer.encode_batch([_BEGINNING])
+            ids = self._beginning()
         found = [*first, *ids.tolist()]
         if num_unknown := int((ids == self.tokenizer.unk_token_id).sum()):
             subject = "character of the prompt is" if num_unknown == 1 else "characters of the prompt are"
@@ -186,6 +188,15 @@ class TextGenerator:
                 f"with a larger data.max_length"
             )
         return found
+
+    def _beginning(self) -> TokenIds:
+        """What a stream goes on from: the checkpoint's own beginning of a text, or the end of a line."""
+        if isinstance(self.tokenizer, PretrainedTokenizer) and self.tokenizer.bos_token_id is not None:
+            return np.array([self.tokenizer.bos_token_id], np.int32)
+        [ids] = self.tokenizer.encode_batch([_BEGINNING])
+        if not len(ids):
+            raise InputError("this model goes on from a text and has no beginning of its own; give a prompt")
+        return ids
 
     def _pieces(self, steps: Iterator[Any], most: int, stop: tuple[str, ...]) -> Iterator[tuple[str, Generated]]:
         ids: list[int] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, Self, Unpack, cast
 
 import numpy as np
 import torch
@@ -139,7 +139,7 @@ class GenerationConfig(TaskConfig):
             length = reading.max_length or max(map(len, encoded))
             pieces = [ids[i : i + length + 1] for ids in encoded for i in range(0, len(ids) - 1, length)]
         else:
-            end = [tokenizer.eos_token_id]
+            end = [self._last_token(tokenizer)]
             most = reading.max_length or max((len(ids) for ids in encoded), default=0) + 1
             pieces = [
                 np.array([self.first_token(row.label, tokenizer), *ids[:most], *end[: most - len(ids)]], np.int32)
@@ -159,12 +159,25 @@ class GenerationConfig(TaskConfig):
             InputError: the label is not known.
         """
         if label is None:
-            assert tokenizer.bos_token_id is not None
-            return tokenizer.bos_token_id
+            self._last_token(tokenizer)
+            return cast(int, tokenizer.bos_token_id)
         if label not in self.labels:
             known = ", ".join(self.labels[:20]) or "none"
             raise InputError(f"the label {label!r} was not seen in training; known: {known}")
         return tokenizer.vocab_size + self.labels.index(str(label))
+
+    def _last_token(self, tokenizer: WritingTokenizer) -> int:
+        """What a text ends with.
+
+        Raises:
+            InputError: the tokenizer has nothing for the ends of texts.
+        """
+        if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
+            raise InputError(
+                "the checkpoint's vocabulary has no tokens for the beginning and the end of a text; learn from one "
+                "stream: a .txt file, or task.unit=stream"
+            )
+        return tokenizer.eos_token_id
 
     def count_cut(self, store: TokenStore, reading: LongTexts) -> int:
         """Nothing of a stream is left out."""
@@ -214,6 +227,7 @@ class Generation(Task):
         self.dropout = nn.Dropout(config.dropout_prob)
         tied = getattr(extractor_config, "tie_word_embeddings", False)
         self.output = None if tied else nn.Linear(extractor_config.hidden_size, extractor_config.vocab_size)
+        self._never = list(range(len(SPECIAL_TOKENS)))
 
     @property
     def shared_heads(self) -> Mapping[str, str]:
@@ -294,6 +308,12 @@ class Generation(Task):
         """A permutation test over rows of the bits a character, which tokenizers that differ have in common."""
         return paired_permutation(said[:, 0], others[:, 0])
 
+    def take_tokenizer(self, tokenizer: AnyTokenizer) -> None:
+        """Ids that stand for no text are never written, but for those that begin and end one."""
+        kept = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        never = {*tokenizer.special_token_ids, tokenizer.unk_token_id, tokenizer.pad_token_id}
+        self._never = sorted(i for i in never if i not in kept and 0 <= i < self.extractor_config.vocab_size)
+
     @torch.no_grad()
     def take_over(self, before: Task) -> None:
         """All weights."""
@@ -327,7 +347,7 @@ class Generation(Task):
             state = features.past_key_values
             logits = self.logits(features.last_hidden_state[:, -1]).float()
             logits[:, num_tokens:] = -math.inf
-            logits[:, : len(SPECIAL_TOKENS)] = -math.inf
+            logits[:, self._never] = -math.inf
             chosen = sampling.choose(logits.cpu(), seen.cpu(), generator).to(prompt.device)
             read = chosen.unsqueeze(1)
             seen = torch.cat([seen, read], dim=1)

@@ -45,6 +45,8 @@ AS_IT_CAME = TokenizerConfig(segmenter=PRETRAINED, lowercase=False, fold_width=F
 NO_TOKEN = -1
 """Stands for an id where the vocabulary has no such token; no text has it."""
 
+_END_OF_TEXT = "<|endoftext|>"
+"""Begins and ends a text in GPT-2, whose folder may not say so."""
 _VERSION = "1"
 _CHUNK = 1024
 _PROBES = ("a", "1", ".", "的")
@@ -85,7 +87,9 @@ class PretrainedTokenizer(SpecialIds):
             conversion = conversion_version(config.chinese_conversion)
         self._versions = {"segmenter": _VERSION, "chinese_conversion": conversion}
         self.unk_token_id = _unknown_id(backend)
-        self.pad_token_id = self._id_of("pad_token", 0)
+        found = backend.token_to_id(_END_OF_TEXT)
+        self._end_of_text = NO_TOKEN if found is None else int(found)
+        self.pad_token_id = self._id_of("pad_token", NO_TOKEN)
 
     @cached_property
     def vocabulary(self) -> list[str]:
@@ -116,12 +120,12 @@ class PretrainedTokenizer(SpecialIds):
     @property
     def bos_token_id(self) -> int | None:
         """What a text that is written begins with."""
-        return _known(self._id_of("bos_token"))
+        return _known(self._id_of("bos_token", self._end_of_text))
 
     @property
     def eos_token_id(self) -> int | None:
         """What a text that is written ends with."""
-        return _known(self._id_of("eos_token"))
+        return _known(self._id_of("eos_token", self._end_of_text))
 
     @cached_property
     def special_token_ids(self) -> tuple[int, ...]:
@@ -178,7 +182,7 @@ class PretrainedTokenizer(SpecialIds):
         listed = [list(words) for words in sentences]
         different = list(dict.fromkeys(word for words in listed for word in words))
         pieces = dict(zip(different, self.encode_batch(" " + word for word in different), strict=True))
-        nothing = np.array([self.unk_token_id if self.unk_token_id != NO_TOKEN else self.pad_token_id], np.int32)
+        nothing = np.array([max(0, self.unk_token_id)], np.int32)  # bytes leave something of every word
         return [_pieces_of([found if len(found := pieces[word]) else nothing for word in words]) for words in listed]
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
