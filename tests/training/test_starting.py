@@ -12,6 +12,7 @@ from wenmo.errors import InputError
 from wenmo.folder import load_folder
 from wenmo.text.pretrained import PretrainedTokenizer
 from wenmo.training.optimization import build_optimizers, rate_factor
+from wenmo.training.progress import Silent
 from wenmo.training.recipe import Recipe, TrainingSettings
 
 ROWS = [("good film", "yes"), ("bad plot", "no"), ("a great story", "yes"), ("the film is poor", "no")]
@@ -136,3 +137,41 @@ def test_a_tenth_of_the_updates_warms_up() -> None:
     assert found == [0.5, 1.0, 1.0, 1 - 17 / 18]
     with pytest.raises(ValueError, match="not both"):
         TrainingSettings(warmup_share=0.1, warmup_steps=5)
+
+
+class StopsAt(Silent):
+    """As Ctrl-C, but at a known step."""
+
+    def stepped(self, step: int, loss: float) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(bert: Path, reviews: Path, tmp_path: Path) -> None:
+    settings = ["learning_rate=0.01", "max_epochs=2", "batch_size=5", "save_steps=2"]
+    overrides = [f"training.{setting}" for setting in settings]
+    wenmo.train(reviews, model=f"bert:{bert}", out=tmp_path / "whole", overrides=overrides)
+    with pytest.raises(KeyboardInterrupt):
+        wenmo.train(reviews, model=f"bert:{bert}", out=tmp_path / "stopped", overrides=overrides, observers=[StopsAt()])
+    wenmo.train(reviews, model=f"bert:{bert}", out=tmp_path / "stopped", overrides=overrides, resume=True)
+    whole, stopped = (load_folder(tmp_path / name).task.state_dict() for name in ("whole", "stopped"))
+    assert all(whole[name].equal(stopped[name]) for name in whole)
+
+
+def test_a_masked_language_model_starts_a_classifier_with_a_new_pooler(
+    tmp_path: Path, reviews: Path, save_bert: Callable[..., Any]
+) -> None:
+    save_bert(tmp_path / "mlm", "BertForMaskedLM")
+    overrides = ["training.learning_rate=0.0", "training.max_epochs=1"]
+    for seed in (0, 1):
+        wenmo.train(reviews, model=str(tmp_path / "mlm"), out=tmp_path / f"out{seed}", overrides=overrides, seed=seed)
+    first, second = (load_folder(tmp_path / f"out{seed}").task.state_dict() for seed in (0, 1))
+    different = {name for name in first if not first[name].equal(second[name])}
+    assert different == {"extractor.pooler.dense.weight"}
+
+
+def test_the_estimator_takes_a_checkpoint(bert: Path) -> None:
+    from wenmo.sklearn import TextClassifier
+
+    texts, labels = [f"{text} {i}" for i in "bcdef" for text, _ in ROWS], [label for _ in "bcdef" for _, label in ROWS]
+    assert TextClassifier(f"bert:{bert}", max_epochs=1).fit(texts, labels).predict_proba(texts).shape == (20, 2)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,13 +84,24 @@ def _task_of(checkpoint: Checkpoint, folder: Path) -> TaskConfig | None:
         return ClassificationConfig(labels=labels, multi_label=several, dropout_prob=0.1)
     if "tagger.weight" in checkpoint.heads:
         labels = _labels(described, len(checkpoint.heads["tagger.weight"]))
-        scheme = infer_scheme([labels])
-        metric: Literal["f1", "accuracy"] = "accuracy" if scheme == "none" else "f1"
-        settings = {"scheme": scheme, "trained_scheme": scheme, "metric": metric, "decoder": "softmax"}
-        return TaggingConfig(labels=labels, dropout_prob=0.1, word_segmenter=_WORDS, **settings)
+        return _tagging_of(labels)
     if any("LMHead" in str(name) for name in described.get("architectures") or ()):
         return GenerationConfig(unit="stream")
     return None
+
+
+def _tagging_of(labels: tuple[str, ...]) -> TaggingConfig:
+    """The settings of a tagger by a softmax, of which nothing is known but its tags."""
+    scheme = infer_scheme([labels])
+    return TaggingConfig(
+        labels=labels,
+        scheme=scheme,
+        trained_scheme=scheme,
+        metric="accuracy" if scheme == "none" else "f1",
+        decoder="softmax",
+        dropout_prob=0.1,
+        word_segmenter=_WORDS,
+    )
 
 
 def _labels(described: Mapping[str, Any], number: int) -> tuple[str, ...]:

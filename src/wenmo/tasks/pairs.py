@@ -10,7 +10,7 @@ The rows of a store hold the special tokens too that a checkpoint's tokenizer pu
 (`wenmo.text.special_tokens`): what is cut leaves room for them, and what is unknown is asked of the texts alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -160,23 +160,24 @@ def unknown_shares(columns: Mapping[str, list[Ids]], tokens: SpecialIds) -> NDAr
 
     Special tokens are no tokens of a text.
     """
-    special = np.array(tokens.special_token_ids)
-    unknown, known = (np.zeros(len(columns[FIRST])) for _ in range(2))
-    for name in (FIRST, SECOND):
-        for row, ids in enumerate(columns.get(name, ())):
-            unknown[row] += (ids == tokens.unk_token_id).sum()
-            known[row] += (~np.isin(ids, special)).sum()
-    return np.divide(unknown, known, out=np.ones_like(known), where=known > 0)
+    sides = [columns[name] for name in (FIRST, SECOND) if name in columns]
+    unknown = sum(_counted(rows, lambda ids: ids == tokens.unk_token_id) for rows in sides)
+    of_texts = sum(_counted(rows, lambda ids: ~np.isin(ids, tokens.special_token_ids)) for rows in sides)
+    return np.divide(unknown, of_texts, out=np.ones(len(sides[0])), where=of_texts > 0)
 
 
 def _without_known(sides: Sequence[Sequence[Ids]], unk_token_id: int) -> NDArray[np.int64]:
-    unknown = np.zeros(len(sides[0]), np.bool_)
-    for rows in sides:
-        ends = np.cumsum([0, *map(len, rows)])
-        is_known = np.concatenate(rows) != unk_token_id if rows else np.empty(0, np.bool_)
-        num_known = np.concatenate([[0], np.cumsum(is_known)])
-        unknown |= num_known[ends[1:]] == num_known[ends[:-1]]
-    return np.flatnonzero(unknown)
+    known = [_counted(rows, lambda ids: ids != unk_token_id) for rows in sides]
+    return np.flatnonzero(np.min(known, axis=0) == 0)
+
+
+def _counted(rows: Sequence[Ids], which: Callable[[Ids], NDArray[np.bool_]]) -> NDArray[np.int64]:
+    """``(rows,)``: how many ids of each row are such."""
+    if not len(rows):
+        return np.empty(0, np.int64)
+    before = np.concatenate([[0], np.cumsum(which(np.concatenate(rows)))])
+    ends = np.cumsum([0, *map(len, rows)])
+    return np.asarray(before[ends[1:]] - before[ends[:-1]], np.int64)
 
 
 def _joined(first: list[Ids], second: list[Ids], around: Surroundings, room: int) -> EncodedTexts:
