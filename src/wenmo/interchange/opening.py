@@ -21,7 +21,9 @@ from wenmo.tasks.classification import ClassificationConfig
 from wenmo.tasks.generation import GenerationConfig
 from wenmo.tasks.tagging import TaggingConfig
 from wenmo.tasks.task import Task, TaskConfig
+from wenmo.text.loading import AnyTokenizer, load_tokenizer
 from wenmo.text.pretrained import PretrainedTokenizer
+from wenmo.text.tokenizer_config import PRETRAINED, has_settings, read_settings
 
 _WORDS = "words"
 """What cuts raw texts for a tagger whose folder does not say how its data was cut."""
@@ -33,7 +35,7 @@ class OpenedFolder:
 
     extractor: nn.Module
     config: ModelConfig
-    tokenizer: PretrainedTokenizer
+    tokenizer: AnyTokenizer
     task: Task | None
     """What its head does, over the same extractor; None: it has none that is ours."""
     recipe: dict[str, Any]
@@ -50,11 +52,8 @@ def open_folder(folder: Path) -> OpenedFolder:
     """
     place = model_folder(folder)
     checkpoint = read_checkpoint(place)
-    tokenizer = PretrainedTokenizer.load(place)
-    tokenizer.check_fits(checkpoint.config.vocab_size, folder)
     vectors = sentence_vectors(folder)
-    if vectors.lowercase:
-        tokenizer = tokenizer.with_settings(replace(tokenizer.config, lowercase=True))
+    tokenizer = _tokenizer_of(place, checkpoint.config, vectors)
     task_config = _task_of(checkpoint, folder)
     with shapes_only():
         extractor = build_model(checkpoint.config)
@@ -71,6 +70,17 @@ def open_folder(folder: Path) -> OpenedFolder:
         "training": {},
     }
     return OpenedFolder(extractor.eval(), checkpoint.config, tokenizer, task, recipe, vectors, checkpoint)
+
+
+def _tokenizer_of(place: Path, config: ModelConfig, vectors: SentenceVectors) -> AnyTokenizer:
+    """The one that came with the checkpoint; in a model that was exported from here it may be one of ours."""
+    if has_settings(place) and read_settings(place).config.segmenter != PRETRAINED:
+        return load_tokenizer(place)
+    tokenizer = PretrainedTokenizer.load(place)
+    tokenizer.check_fits(config.vocab_size, place)
+    if vectors.lowercase:
+        tokenizer = tokenizer.with_settings(replace(tokenizer.config, lowercase=True))
+    return tokenizer
 
 
 def _task_of(checkpoint: Checkpoint, folder: Path) -> TaskConfig | None:
@@ -118,9 +128,9 @@ def _missing_bias(task: Task, checkpoint: Checkpoint) -> dict[str, Tensor]:
     return {"output.bias": torch.zeros(len(checkpoint.heads["causal_lm.weight"]))}
 
 
-def _limit(config: ModelConfig, tokenizer: PretrainedTokenizer, vectors: SentenceVectors) -> int:
+def _limit(config: ModelConfig, tokenizer: AnyTokenizer, vectors: SentenceVectors) -> int:
     """Tokens of a text, the special ones among them; 0: any number."""
-    of_tokenizer = tokenizer.described.get("model_max_length")
+    of_tokenizer = getattr(tokenizer, "described", {}).get("model_max_length")
     limits = [vectors.max_length, getattr(config, "max_position_embeddings", 0)]
     if isinstance(of_tokenizer, int):  # a very large number there stands for none
         limits.append(of_tokenizer)

@@ -230,6 +230,11 @@ class PretrainedTokenizer(SpecialIds):
         if not has_settings(folder):
             return cls(backend, described)
         saved = read_settings(folder)
+        if saved.config.segmenter != PRETRAINED:
+            raise InputError(
+                f"{folder}: its tokenizer is one of wenmo's own ({saved.config.segmenter}); a model with it is trained "
+                f"on with --from"
+            )
         tokenizer = cls(backend, described, saved.config, conversion=saved.versions["chinese_conversion"])
         saved.check_belongs(folder, tokenizer.vocab_size, tokenizer.fingerprint())
         return tokenizer
