@@ -1,6 +1,7 @@
 """Checkpoints taken over, and models for other tools: both open where they should, with the same answers."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,16 @@ def test_a_checkpoint_that_cannot_be_read_makes_no_folder(tmp_path: Path, save_b
     assert not (tmp_path / "new").exists()
 
 
+def test_without_transformers_nothing_is_verified_and_nothing_made(
+    tmp_path: Path, save_bert: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_bert(tmp_path / "bert")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InputError, match="not installed: pip install transformers, or leave it out"):
+        wenmo.import_checkpoint(tmp_path / "bert", out=tmp_path / "new", verify=True)
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.fixture
 def trained(tmp_path: Path, save_bert: Callable[..., Any]) -> Callable[..., Path]:
     """Fine-tune a tiny BERT for a second."""
@@ -129,6 +140,8 @@ def test_an_exported_classifier_is_a_folder_of_transformers(trained: Callable[..
     described = json.loads((tmp_path / "out" / "config.json").read_text())
     assert described["id2label"] == {"0": "no", "1": "yes"} and "wenmo_version" not in described
     assert not (tmp_path / "out" / "recipe.toml").exists()
+    with pytest.raises(InputError, match="a model of wenmo already; `wenmo export"):
+        wenmo.import_checkpoint(model, out=tmp_path / "new")
     pipe = transformers.pipeline("text-classification", str(tmp_path / "out"), device="cpu", top_k=None)
     answers = wenmo.load(model).predict(TEXTS[:3])
     for theirs, ours in zip(pipe(TEXTS[:3]), answers, strict=True):

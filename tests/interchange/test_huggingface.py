@@ -150,6 +150,16 @@ def test_a_head_with_a_matrix_of_its_own_is_left_out_and_said(bert: Path) -> Non
     )
 
 
+def test_a_release_of_ernie_2_without_vectors_of_tasks_is_read_and_it_is_said() -> None:
+    config = ErnieConfig(**SIZES, task_type_vocab_size=3)
+    described, weights = to_huggingface(config, state_of(config))
+    without = {name: weight for name, weight in weights.items() if "task_type" not in name}
+    checkpoint = from_huggingface(described, without)
+    assert checkpoint.config == replace(config, task_type_vocab_size=0)
+    assert checkpoint.left_out == ["config.json: use_task_id, because the weights hold no vectors of tasks"]
+    assert from_huggingface(described, weights).config == config
+
+
 def test_fields_that_nobody_knows_are_left_out_and_said(bert: Path) -> None:
     describe(bert, secret_sauce=3, transformers_version="5")
     assert read_checkpoint(bert).left_out == ["config.json: secret_sauce, which wenmo does not know"]

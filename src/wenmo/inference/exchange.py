@@ -17,7 +17,7 @@ from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import read_checkpoint, to_huggingface
 from wenmo.interchange.sentence_transformers import model_folder, sentence_vectors
 from wenmo.interchange.task_weights import as_theirs
-from wenmo.interchange.verification import first_difference
+from wenmo.interchange.verification import first_difference, load_transformers
 from wenmo.interchange.weight_files import inside
 
 _COPIED = frozenset(
@@ -50,8 +50,15 @@ def import_checkpoint(checkpoint: str | Path, *, out: str | Path, verify: bool =
     """
     folder, made = _folder_of(Path(checkpoint)), Path(out)
     _refuse_to_write_over(made)
+    if verify:
+        load_transformers()  # before a folder is made
     place = model_folder(folder)
     read = read_checkpoint(place)
+    if "wenmo_version" in read.described:
+        raise InputError(
+            f"{checkpoint}: a model of wenmo already; `wenmo export {checkpoint} --format huggingface` makes one for "
+            f"other tools"
+        )
     described, weights = to_huggingface(read.config, read.weights | read.heads)
     kept = {name: value for name, value in read.described.items() if name not in _NOT_KEPT}
     target = made / place.relative_to(folder)

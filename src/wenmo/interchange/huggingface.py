@@ -65,7 +65,7 @@ def from_huggingface(described: Mapping[str, Any], weights: Mapping[str, Tensor]
     reading.drop_buffers()
     tied = reading.drop_copies()
     heads, pooler = reading.find_heads(described, tied)
-    config = with_pooler(config, bool(pooler))
+    config = reading.without_absent_tasks(with_pooler(config, bool(pooler)))
     if family.model_type == "gpt":
         config = replace(config, tie_word_embeddings=tied)  # type: ignore[call-arg]
     for name in heads:
@@ -186,6 +186,16 @@ class _Reading:
             for copy in self.family.copies:
                 self._leave_out(copy, "as the head it belongs to")
         return present, pooler
+
+    def without_absent_tasks(self, config: ModelConfig) -> ModelConfig:
+        """The settings without vectors of tasks where the weights have none: those of the released ERNIE 2.0 do not."""
+        if (
+            not getattr(config, "task_type_vocab_size", 0)
+            or f"{self.family.tables['embeddings.tasks']}.weight" in self.theirs
+        ):
+            return config
+        self.left_out.append(f"{CONFIG}: use_task_id, because the weights hold no vectors of tasks")
+        return replace(config, task_type_vocab_size=0)  # type: ignore[call-arg]
 
     def take_extractor(self, config: ModelConfig, pooler: str) -> dict[str, Tensor]:
         """The weights of our extractor under its names."""

@@ -98,6 +98,20 @@ def first_difference(checkpoint: Checkpoint, folder: Path) -> str:
     return ""
 
 
+def load_transformers() -> Any:
+    """The package.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return import_module("transformers")
+    except ImportError:
+        raise InputError(
+            "--verify compares with transformers, which is not installed: pip install transformers, or leave it out"
+        ) from None
+
+
 def _side_by_side(
     features: Features, logits: Mapping[str, Tensor], expected: Any, text: Tensor
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -114,12 +128,7 @@ def _side_by_side(
 
 
 def _open(architecture: str, folder: Path, padding: int) -> Any:
-    try:
-        transformers: Any = import_module("transformers")
-    except ImportError:
-        raise InputError(
-            "--verify compares with transformers, which is not installed: pip install transformers"
-        ) from None
+    transformers = load_transformers()
     transformers.utils.logging.disable_progress_bar()
     try:
         opened = getattr(transformers, architecture).from_pretrained(
