@@ -117,9 +117,28 @@ def test_a_config_of_another_size_is_said_to_be_of_another_model(bert: Path) -> 
 
 def test_weights_of_another_family_are_said_to_be_theirs(bert: Path) -> None:
     change(bert, rename=("bert.", "roberta."))
-    with pytest.raises(
-        InputError, match=r"weights begin with 'roberta.': they are of a roberta; bring its config.json"
-    ):
+    with pytest.raises(InputError, match=r"The weights are those of a roberta; bring its config.json"):
+        read_checkpoint(bert)
+    described, _ = to_huggingface(BERT, {})
+    distilled = replace(BERT, type_vocab_size=0, pooler="first", pooler_act="relu")
+    _, weights = to_huggingface(distilled, state_of(distilled))
+    with pytest.raises(InputError, match=r"The weights are those of a distilbert"):
+        from_huggingface(described, weights)
+    gpt = GptConfig(**SIZES)
+    _, weights = to_huggingface(gpt, state_of(gpt))
+    with pytest.raises(InputError, match=r"The weights are those of a openai-gpt"):
+        from_huggingface(to_huggingface(replace(gpt, norm_first=True), {})[0], weights)
+
+
+def test_weights_that_are_no_numbers_of_a_model_are_named(bert: Path) -> None:
+    change(bert, add={"bert.pooler.dense.bias": torch.ones(8, dtype=torch.int8)})
+    with pytest.raises(InputError, match=r"of another shape are pooler.dense.bias \(8,\) of torch.int8 for \(8,\)"):
+        read_checkpoint(bert)
+
+
+def test_a_number_of_layers_that_cannot_be_is_refused_before_they_are_built(bert: Path) -> None:
+    describe(bert, num_hidden_layers=10**12)
+    with pytest.raises(InputError, match=r"says 1000000000000 layers, but there are \d+ weights"):
         read_checkpoint(bert)
 
 
@@ -184,9 +203,14 @@ def test_an_unknown_architecture_is_refused_before_its_weights_are_read(
         ({"model_type": "bert", "is_decoder": True}, "is_decoder is True"),
         ({"model_type": "bert", "position_embedding_type": "relative_key"}, "relative_key"),
         ({"model_type": "gpt2", "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
-        ({"model_type": "bert", "hidden_size": "768"}, "not the description of a bert"),
+        ({"model_type": "bert", "hidden_size": "768"}, "hidden_size is '768', and has to be a value like 768"),
+        ({"model_type": "bert", "hidden_act": ["gelu"]}, "has to be a value like gelu"),
+        ({"model_type": "gpt2", "n_inner": 2.5}, "n_inner is 2.5"),
+        ({"model_type": "bert", "num_hidden_layers": 2.0}, "num_hidden_layers is 2.0"),
+        ({"model_type": "bert", "layer_norm_eps": "1e-12"}, "layer_norm_eps is '1e-12'"),
+        ({"model_type": "roberta", "pad_token_id": None}, "not the description of a roberta"),
         ({"model_type": "bert", "hidden_size": 770}, "cannot be shared by 12 heads"),
-        ({"model_type": "gpt2", "n_embd": None}, "not the description of a gpt2"),
+        ({"model_type": "gpt2", "n_embd": None}, "n_embd is None, and has to be a value like 768"),
     ],
 )
 def test_a_description_that_we_do_not_compute_is_refused(values: dict[str, Any], said: str) -> None:

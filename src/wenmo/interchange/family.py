@@ -89,13 +89,18 @@ def extractor_rules(family: Family, num_layers: int, pooler: str) -> Iterator[Ru
         yield Rule(f"{ours}.weight", _each(theirs, "weight"))
     yield from _module_rules(family.modules)
     for i in range(num_layers):
-        mine, their = (f"{start}{i}." for start in family.layers)
-        for rule in _module_rules(family.layer):
-            # Vectors are the same either way; only matrices have two sides.
-            turned = family.transposed and rule.ours.endswith("weight") and "_norm." not in rule.ours
-            yield Rule(mine + rule.ours, tuple(their + name for name in rule.theirs), turned)
+        yield from layer_rules(family, i)
     if pooler:
         yield from _module_rules({"pooler.dense": pooler})
+
+
+def layer_rules(family: Family, number: int) -> Iterator[Rule]:
+    """Every tensor of a layer."""
+    mine, their = (f"{start}{number}." for start in family.layers)
+    for rule in _module_rules(family.layer):
+        # Vectors are the same either way; only matrices have two sides.
+        turned = family.transposed and rule.ours.endswith("weight") and "_norm." not in rule.ours
+        yield Rule(mine + rule.ours, tuple(their + name for name in rule.theirs), turned)
 
 
 def head_rules(head: Head) -> Iterator[Rule]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from wenmo.errors import InputError
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.families import FAMILIES
-from wenmo.interchange.family import Family, Head, Rule, extractor_rules, head_rules
+from wenmo.interchange.family import Family, Head, Rule, extractor_rules, head_rules, layer_rules
 from wenmo.interchange.huggingface_config import (
     config_from_huggingface,
     config_to_huggingface,
@@ -61,22 +61,27 @@ def from_huggingface(described: Mapping[str, Any], weights: Mapping[str, Tensor]
     """
     family = family_named(described.get("model_type"))
     config = config_from_huggingface(described)
+    assert isinstance(config, StackConfig)
+    if config.num_hidden_layers > len(weights):  # before so many are built
+        raise InputError(
+            f"{place}: {CONFIG} says {config.num_hidden_layers} layers, but there are {len(weights)} weights"
+        )
     reading = _Reading(family, {name.removeprefix(family.prefix): tensor for name, tensor in weights.items()})
     reading.drop_buffers()
     tied = reading.drop_copies()
     heads, pooler = reading.find_heads(described, tied)
-    config = reading.without_absent_tasks(with_pooler(config, bool(pooler)))
+    settled = reading.without_absent_tasks(with_pooler(config, bool(pooler)))
     if family.model_type == "gpt":
-        config = replace(config, tie_word_embeddings=tied)  # type: ignore[call-arg]
+        settled = replace(settled, tie_word_embeddings=tied)  # type: ignore[call-arg]
     for name in heads:
-        _check_activation(name, config, family)
-    found = reading.take_extractor(config, pooler)
-    on_top = {name: tensor for each in heads for name, tensor in reading.take_head(each, config).items()}
+        _check_activation(name, settled, family)
+    found = reading.take_extractor(settled, pooler)
+    on_top = {name: tensor for each in heads for name, tensor in reading.take_head(each, settled).items()}
     if "classifier.weight" in on_top:  # GPT's has no bias there
         on_top.setdefault("classifier.bias", on_top["classifier.weight"].new_zeros(len(on_top["classifier.weight"])))
     reading.refuse(place, weights)
     return Checkpoint(
-        config=config,
+        config=settled,
         weights=found,
         heads=on_top,
         family=family.name,
@@ -239,9 +244,9 @@ class _Reading:
 
     def _why(self, weights: Mapping[str, Tensor]) -> str:
         """The likely reason."""
-        for other in FAMILIES.values():
-            if other.prefix != self.family.prefix and any(name.startswith(other.prefix) for name in weights):
-                return f"The weights begin with {other.prefix!r}: they are of a {other.name}; bring its {CONFIG}"
+        kin = [each.name for each in FAMILIES.values() if _looks_like(each, weights)]
+        if kin and self.family.name not in kin:
+            return f"The weights are those of a {' or '.join(kin)}; bring its {CONFIG}"
         if len(self.missing) > len(weights) / 2:
             first = next(iter(weights), "")
             return f"The weights are of another architecture, or behind a prefix; the first is called {first!r}"
@@ -264,8 +269,8 @@ class _Reading:
             part = torch.Size([shape[0] // len(rule.theirs), *shape[1:]])
             parts = [self.theirs.pop(name) for name in rule.theirs]
             parts = [tensor.t() if rule.transposed and tensor.dim() == 2 else tensor for tensor in parts]
-            wrong = [i for i, tensor in enumerate(parts) if tensor.shape != part]
-            self.misshapen += [f"{rule.theirs[i]} {tuple(parts[i].shape)} for {tuple(part)}" for i in wrong]
+            wrong = [i for i, x in enumerate(parts) if x.shape != part or not x.is_floating_point()]
+            self.misshapen += [f"{rule.theirs[i]} {_kind(parts[i])} for {tuple(part)}" for i in wrong]
             if not wrong:
                 found[rule.ours] = (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()
         return found
@@ -275,13 +280,20 @@ class _Reading:
 
     def _labels_tokens(self, described: Mapping[str, Any], pooler: str) -> bool:
         """Whether the labels are those of tokens, where both heads have the same names."""
-        said = " ".join(map(str, described.get("architectures") or ()))
+        said = str(described.get("architectures"))
         return "ForTokenClassification" in said or (not pooler and "ForSequenceClassification" not in said)
 
     def _leave_out(self, stem: str, reason: str) -> None:
         for name in [name for name in self.theirs if stem and (name == stem or name.startswith(f"{stem}."))]:
             del self.theirs[name]
             self.left_out.append(f"{name}: {reason}")
+
+
+def _looks_like(family: Family, weights: Mapping[str, Tensor]) -> bool:
+    """Whether words and a first layer stand there under the names of a family, behind its prefix or without."""
+    names = [f"{family.tables['embeddings.words.words']}.weight"]
+    names += [name for rule in layer_rules(family, 0) for name in rule.theirs]
+    return any(weights.keys() >= {prefix + name for name in names} for prefix in (family.prefix, ""))
 
 
 def _architecture(family: Family, heads: list[str]) -> str:
@@ -345,6 +357,11 @@ def _check_activation(head: str, config: ModelConfig, family: Family) -> None:
             f"{CONFIG}: the head for masked words of {family.name} has {family.masked_lm_act} and its layers {act}; "
             f"wenmo has one for both"
         )
+
+
+def _kind(tensor: Tensor) -> str:
+    """Its shape, and what it holds if it is no weight."""
+    return f"{tuple(tensor.shape)}{'' if tensor.is_floating_point() else f' of {tensor.dtype}'}"
 
 
 def _few(names: list[str]) -> str:

@@ -28,6 +28,11 @@ def config_from_huggingface(values: Mapping[str, Any]) -> ModelConfig:
                 f"config.json: {name} is {values[name]!r}, and of {family.name} wenmo reads only those with {value!r}"
             )
     ours = {mine: values.get(name, default) for name, (mine, default) in family.fields.items()} | dict(family.fixed)
+    for name, (mine, default) in family.fields.items():
+        if not _is_like(ours[mine], default):
+            raise InputError(
+                f"config.json: {name} is {ours[mine]!r}, and has to be a value like {default}; copy it again"
+            )
     if ours["hidden_act"] not in family.activations:
         known = ", ".join(family.activations)
         raise InputError(f"config.json: the activation {ours['hidden_act']!r} is not one that wenmo has: {known}")
@@ -45,13 +50,22 @@ def config_from_huggingface(values: Mapping[str, Any]) -> ModelConfig:
         raise InputError(f"config.json: not the description of a {family.name} ({error}); copy it again") from error
 
 
+def _is_like(value: object, default: object) -> bool:
+    """Whether a value has the type of the one that stands for it where it is not written; None: an integer or none."""
+    if isinstance(default, str):
+        return isinstance(value, str)
+    if value is None:
+        return default is None
+    return isinstance(value, (int, float) if isinstance(default, float) else int) and not isinstance(value, bool)
+
+
 def fields_left_out(values: Mapping[str, Any], family: Family) -> list[str]:
     """What a ``config.json`` says and we do not read, each with the reason."""
     unknown = [name for name in values if not (name in IGNORED or name in family.fields or name in family.required)]
     said = [f"config.json: {name}, which wenmo does not know" for name in unknown]
-    other = values.get("embd_pdrop", values.get("resid_pdrop", 0.1))
-    if "embd_pdrop" in values and other != values.get("resid_pdrop", 0.1):
-        said.append(f"config.json: embd_pdrop {other}; the embeddings' dropout is that of the layers here")
+    of_layers = values.get("resid_pdrop", 0.1)
+    if values.get("embd_pdrop", of_layers) != of_layers:
+        said.append(f"config.json: embd_pdrop; the dropout of the embeddings is that of the layers here, {of_layers}")
     return said
 
 
