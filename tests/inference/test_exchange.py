@@ -61,6 +61,21 @@ def test_a_checkpoint_may_be_named_by_one_of_its_files(tmp_path: Path, save_bert
     assert described["architectures"] == ["BertForPreTraining"]
 
 
+def test_a_folder_in_the_cache_of_the_hub_is_read_through_its_links(
+    tmp_path: Path, save_bert: Callable[..., Any]
+) -> None:
+    save_bert(tmp_path / "bert")
+    blobs, revision = tmp_path / "models--a--b" / "blobs", tmp_path / "models--a--b" / "snapshots" / "0123"
+    blobs.mkdir(parents=True), revision.mkdir(parents=True)
+    for i, path in enumerate(sorted((tmp_path / "bert").iterdir())):
+        path.rename(blobs / str(i))
+        (revision / path.name).symlink_to(Path("../../blobs") / str(i))
+    assert len(wenmo.load(revision).embed(TEXTS)) == len(TEXTS)
+    wenmo.import_checkpoint(revision, out=tmp_path / "new")
+    assert not any(path.is_symlink() for path in (tmp_path / "new").iterdir())
+    assert (wenmo.load(tmp_path / "new").embed(TEXTS) == wenmo.load(revision).embed(TEXTS)).all()
+
+
 def test_a_folder_of_sentence_transformers_keeps_how_its_vectors_are_made(
     tmp_path: Path, save_bert: Callable[..., Any]
 ) -> None:
