@@ -16,7 +16,7 @@ class MaskedLanguageModelHead(nn.Module):
     """LN(f(W h + b)) against the vectors of all words, and a bias for each: which word stands behind the mask (task 1).
 
     The matrix of the words is the encoder's own and is handed in, so that there is one of it. What trains the two
-    together says so to the table (``tied`` of `wenmo.models.embeddings.WordEmbeddings`), which then learns in every row.
+    together says so to the table (`wenmo.models.embeddings.WordEmbeddings.tied`), which then learns in every row.
     """
 
     def __init__(
