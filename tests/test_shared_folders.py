@@ -141,3 +141,17 @@ def test_no_name_in_a_folder_leads_out_of_it(bert: Path) -> None:
     (bert / "modules.json").write_text(json.dumps([{"type": "a.Pooling", "path": "../other"}]))
     with pytest.raises(InputError, match="not the plain name of a file"):
         load_folder(bert)
+
+
+def test_a_long_text_is_the_mean_of_its_windows_each_with_special_tokens(
+    bert: Path, reviews: Path, tmp_path: Path
+) -> None:
+    overrides = [*QUICK, "data.long_texts=windows", "data.max_length=6", "data.window_overlap=0.0"]
+    wenmo.train(reviews, model=str(bert), out=tmp_path / "out", overrides=overrides)
+    model = wenmo.load(tmp_path / "out")
+    words = ["good", "film", "bad", "plot", "great", "story", "the", "poor"]
+    windows = [" ".join(words[:4]), " ".join(words[4:])]
+    ours = torch.from_numpy(model.probabilities([" ".join(words)]))
+    torch.testing.assert_close(
+        their_logits(tmp_path / "out", windows).mean(dim=0, keepdim=True).softmax(dim=1), ours, rtol=0, atol=1e-5
+    )

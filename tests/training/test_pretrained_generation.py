@@ -59,3 +59,19 @@ def test_the_first_two_ids_of_a_checkpoint_are_words_like_others(gpt2: Path) -> 
         table[first] = 1.0
         model.task.extractor.decoder.final_norm.bias.fill_(1.0)
     assert model.generate("good", max_new_tokens=3, temperature=0).text == "!!!"
+
+
+def test_a_classifier_over_gpt2_opens_in_transformers_with_the_same_logits(gpt2: Path, tmp_path: Path) -> None:
+    rows = "".join(f"good film {i}\tyes\nbad plot {i}\tno\n" for i in range(12))
+    (tmp_path / "reviews.tsv").write_text("text\tlabel\n" + rows)
+    overrides = ["training.learning_rate=0.01", "training.max_epochs=1", "training.batch_size=4"]
+    wenmo.train(tmp_path / "reviews.tsv", model=str(gpt2), out=tmp_path / "out", overrides=overrides)
+    assert not (tmp_path / "out" / "head.safetensors").exists()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    texts = ["good film", "bad plot of the film", "x"]
+    with torch.no_grad():
+        wanted = torch.cat([theirs(**tokenizer(text, return_tensors="pt")).logits for text in texts]).softmax(dim=1)
+    ours = torch.from_numpy(wenmo.load(tmp_path / "out").probabilities(texts))
+    torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-5)
+    assert (ours[0] - ours[1]).abs().max() > 1e-3

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from wenmo.errors import InputError
 from wenmo.interchange.checkpoint import Checkpoint
+from wenmo.interchange.family import head_rules
 from wenmo.interchange.huggingface import to_huggingface
+from wenmo.interchange.huggingface_config import family_of
+from wenmo.models.config import ModelConfig
 from wenmo.tasks.task import Task
 
 _EXTRACTOR = "extractor."
@@ -42,6 +45,16 @@ def as_theirs(task: Task) -> TheirWeights | None:
             continue
         return TheirWeights(described, weights, left)
     return None
+
+
+def classifier_has_bias(config: ModelConfig) -> bool:
+    """Whether the classifier that transformers has for such a model adds a number to each label; GPT's does not.
+
+    Raises:
+        InputError: transformers has no such model.
+    """
+    head = family_of(config).heads.get("classifier")
+    return head is None or any(rule.ours == "classifier.bias" for rule in head_rules(head))
 
 
 def as_ours(checkpoint: Checkpoint, shared_heads: Mapping[str, str]) -> dict[str, Tensor]:

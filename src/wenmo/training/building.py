@@ -23,7 +23,7 @@ from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe, located, refuse_unable
-from wenmo.training.starting import load_start, tokenizer_of_checkpoint
+from wenmo.training.starting import load_start, start_head, tokenizer_of_checkpoint
 
 
 def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> Recipe:
@@ -87,6 +87,7 @@ def build_task(
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     if recipe.checkpoint:
         load_start(task.extractor, config, Path(located(recipe.checkpoint)))
+        start_head(task, recipe.training.seed)
     coverage = None
     if vectors is not None:
         counts = Counter(token for text in recipe.task.texts(rows) for token in tokenizer.tokenize(text))

@@ -10,15 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from wenmo.errors import InputError
 from wenmo.interchange.huggingface import read_checkpoint
 from wenmo.interchange.huggingface_config import config_from_huggingface
 from wenmo.interchange.sentence_transformers import model_folder
+from wenmo.interchange.task_weights import classifier_has_bias
 from wenmo.interchange.weight_files import inside, read_json
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import preset, presets
+from wenmo.tasks.classification import Classification
+from wenmo.tasks.task import Task
 from wenmo.text.pretrained import AS_IT_CAME, PretrainedTokenizer
 from wenmo.text.tokenizer_config import PRETRAINED, TokenizerConfig
 
@@ -41,6 +45,7 @@ _TASKS: Mapping[str, Mapping[str, Any]] = {
     # A field over the tags learns too little at the rate of a finished model, and opens in no other tool.
     "tag": {"dropout_prob": 0.1, "decoder": "softmax"},
 }
+_STD = 0.02
 _POOLED = ("classify",)
 """Tasks that read the vector of a text."""
 
@@ -130,6 +135,18 @@ def load_start(extractor: nn.Module, config: ModelConfig, folder: Path) -> None:
             f"{(missing or misshapen)[0]}; leave the sizes out"
         )
     extractor.load_state_dict(wanted | {name: weight for name, weight in weights.items() if name in wanted})
+
+
+def start_head(task: Task, seed: int) -> None:
+    """Weights of a classifier as in Devlin et al.'s code, normal(0, 0.02).
+
+    From zero, as classifiers start elsewhere, it would say almost nothing to the layers below at the rate of
+    fine-tuning: a few hundred updates would be lost.
+    """
+    if isinstance(task, Classification):
+        nn.init.normal_(task.classifier.weight, std=_STD, generator=torch.Generator().manual_seed(seed))
+        if not classifier_has_bias(task.extractor_config):  # it stays 0, and so the model opens in transformers
+            task.classifier.bias.requires_grad_(False)
 
 
 def _config_of(folder: Path) -> ModelConfig:
