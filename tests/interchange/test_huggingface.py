@@ -192,7 +192,7 @@ def test_an_unknown_architecture_is_refused_before_its_weights_are_read(
     model_type: Any, hint: str, tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
-    with pytest.raises(InputError, match=f"model_type is {model_type!r}; .*{hint}"):
+    with pytest.raises(InputError, match=rf"{tmp_path}/config.json: model_type is {model_type!r}; .*{hint}"):
         read_checkpoint(tmp_path)
 
 

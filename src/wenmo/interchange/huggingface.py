@@ -44,7 +44,10 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; a checkpoint is a folder with {CONFIG} and weights")
     described = read_json(inside(folder, CONFIG))
-    family_named(described.get("model_type"))  # before gigabytes are read
+    try:
+        config_from_huggingface(described)  # before gigabytes are read
+    except InputError as error:  # which begins with the file
+        raise InputError(f"{folder}/{error}") from None
     return from_huggingface(described, read_weights(folder), str(folder))
 
 
