@@ -155,3 +155,30 @@ def test_a_long_text_is_the_mean_of_its_windows_each_with_special_tokens(
     torch.testing.assert_close(
         their_logits(tmp_path / "out", windows).mean(dim=0, keepdim=True).softmax(dim=1), ours, rtol=0, atol=1e-5
     )
+
+
+def test_a_classifier_of_transformers_goes_on_with_more_labels(
+    reviews: Path, tmp_path: Path, save_bert: Callable[..., Any]
+) -> None:
+    names = {0: "yes", 1: "never"}
+    labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+    save_bert(tmp_path / "cls", "BertForSequenceClassification", **labels)
+    overrides = ["training.learning_rate=0.0", "training.max_epochs=1"]
+    wenmo.train(reviews, start=tmp_path / "cls", out=tmp_path / "more", overrides=overrides)
+    before, after = load_folder(tmp_path / "cls").task, load_folder(tmp_path / "more").task
+    assert after.config.labels == ("yes", "never", "no")  # type: ignore[attr-defined]
+    assert torch.equal(after.state_dict()["classifier.weight"][:2], before.state_dict()["classifier.weight"])
+
+
+def test_a_link_out_of_the_folder_is_refused(bert: Path, tmp_path: Path) -> None:
+    (bert / "vocab.txt").rename(tmp_path / "vocab.txt")
+    (bert / "vocab.txt").symlink_to(tmp_path / "vocab.txt")
+    with pytest.raises(InputError, match="a link that leaves the folder"):
+        wenmo.load(bert)
+
+
+def test_a_model_that_only_wenmo_has_is_no_checkpoint(reviews: Path, tmp_path: Path) -> None:
+    small = ["model.embedding_size=4", "model.num_filters=2", "training.max_epochs=1"]
+    wenmo.train(reviews, model="textcnn", out=tmp_path / "cnn", overrides=small)
+    with pytest.raises(InputError, match="go on with it by --from"):
+        wenmo.train(reviews, model=str(tmp_path / "cnn"), out=tmp_path / "next")

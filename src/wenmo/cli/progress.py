@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -17,7 +18,12 @@ _SMOOTHING = 0.98
 
 
 def training_progress(title: str) -> "Progressing":
-    """An observer that shows the progress of one training on standard error, inside a ``with`` block."""
+    """An observer that shows the progress of one training on standard error, inside a ``with`` block.
+
+    ``title`` is the name of its model; of a checkpoint's folder, only the last part is shown.
+    """
+    name, colon, folder = title.partition(":")
+    title = f"{name}{colon}{Path(folder).name}" if folder else Path(title).name
     return Bar(title) if messages().is_terminal else Lines(title)
 
 

@@ -1,7 +1,7 @@
 """A folder of another system, opened for use: its model, its tokenizer, and what it can do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import read_checkpoint
 from wenmo.interchange.sentence_transformers import SentenceVectors, model_folder, sentence_vectors
 from wenmo.interchange.task_weights import as_ours
+from wenmo.interchange.weight_files import inside
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model
 from wenmo.models.shapes import shapes_only
@@ -23,6 +24,7 @@ from wenmo.tasks.tagging import TaggingConfig
 from wenmo.tasks.task import Task, TaskConfig
 from wenmo.text.loading import AnyTokenizer, load_tokenizer
 from wenmo.text.pretrained import PretrainedTokenizer
+from wenmo.text.pretrained_files import FILES
 from wenmo.text.tokenizer_config import PRETRAINED, has_settings, read_settings
 
 _WORDS = "words"
@@ -63,8 +65,12 @@ def open_folder(folder: Path) -> OpenedFolder:
     else:
         task.load_state_dict(as_ours(checkpoint, task.shared_heads) | _missing_bias(task, checkpoint), assign=True)
         task.take_tokenizer(tokenizer)
+    settings = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(tokenizer.config).items()
+    }
+    limit = _limit(checkpoint.config, tokenizer, vectors)
     recipe = {
-        "data": {"max_length": _limit(checkpoint.config, tokenizer, vectors), "long_texts": "head"},
+        "data": {"tokenizer": settings, "max_length": limit, "long_texts": "head"},
         "model": checkpoint.config.to_dict(),
         "task": {} if task_config is None else task_config.to_dict(),
         "training": {},
@@ -76,11 +82,24 @@ def _tokenizer_of(place: Path, config: ModelConfig, vectors: SentenceVectors) ->
     """The one that came with the checkpoint; in a model that was exported from here it may be one of ours."""
     if has_settings(place) and read_settings(place).config.segmenter != PRETRAINED:
         return load_tokenizer(place)
-    tokenizer = PretrainedTokenizer.load(place)
+    tokenizer = read_tokenizer(place)
     tokenizer.check_fits(config.vocab_size, place)
     if vectors.lowercase:
         tokenizer = tokenizer.with_settings(replace(tokenizer.config, lowercase=True))
     return tokenizer
+
+
+def read_tokenizer(folder: Path) -> PretrainedTokenizer:
+    """The tokenizer of a model of another system.
+
+    Raises:
+        InputError: there is none, a file is damaged, or a link leads out of the folder.
+    """
+    place = model_folder(folder)
+    for name in FILES:
+        if (place / name).is_symlink():
+            inside(place, name)
+    return PretrainedTokenizer.load(place)
 
 
 def _task_of(checkpoint: Checkpoint, folder: Path) -> TaskConfig | None:

@@ -24,6 +24,8 @@ TOKENIZER, CONFIG, SPECIAL_MAP, ADDED = (
     "added_tokens.json",
 )
 WORD_PIECES, PAIRS, MERGES = "vocab.txt", "vocab.json", "merges.txt"
+FILES = (TOKENIZER, CONFIG, SPECIAL_MAP, ADDED, WORD_PIECES, PAIRS, MERGES)
+"""All that is read here."""
 
 _OLD_NAMES = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 """Of BERT, where a folder does not say."""

@@ -16,6 +16,7 @@ from torch import nn
 from wenmo.errors import InputError
 from wenmo.interchange.huggingface import read_checkpoint
 from wenmo.interchange.huggingface_config import config_from_huggingface
+from wenmo.interchange.opening import read_tokenizer
 from wenmo.interchange.sentence_transformers import model_folder
 from wenmo.interchange.task_weights import classifier_has_bias
 from wenmo.interchange.weight_files import inside, read_json
@@ -115,7 +116,7 @@ def tokenizer_of_checkpoint(folder: Path, settings: TokenizerConfig) -> Pretrain
             f"data.tokenizer.segmenter={settings.segmenter}: a model that starts from a checkpoint reads with the "
             "checkpoint's tokenizer; leave it out"
         )
-    tokenizer = PretrainedTokenizer.load(model_folder(folder))
+    tokenizer = read_tokenizer(folder)
     return tokenizer if settings == tokenizer.config else tokenizer.with_settings(settings)
 
 
