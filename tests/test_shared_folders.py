@@ -11,7 +11,7 @@ import transformers
 
 import wenmo
 from wenmo.errors import InputError
-from wenmo.folder import load_folder, save_folder
+from wenmo.folder import load_folder, save_folder, write_weights
 
 TEXTS = ["good film", "bad plot", "a great story", "the film is poor", "film 好看 unknown words", ""]
 TRAIN = "".join(f"{text} {i}\t{label}\n" for i in "bcde" for text, label in (("good film", "yes"), ("bad plot", "no")))
@@ -182,3 +182,32 @@ def test_a_model_that_only_wenmo_has_is_no_checkpoint(reviews: Path, tmp_path: P
     wenmo.train(reviews, model="textcnn", out=tmp_path / "cnn", overrides=small)
     with pytest.raises(InputError, match="go on with it by --from"):
         wenmo.train(reviews, model=str(tmp_path / "cnn"), out=tmp_path / "next")
+
+
+def test_a_folder_of_the_first_format_still_loads(reviews: Path, tmp_path: Path) -> None:
+    sizes = ["model.hidden_size=8", "model.num_attention_heads=2", "model.intermediate_size=12"]
+    wenmo.train(reviews, model="gpt2", out=tmp_path / "new", overrides=[*QUICK, *sizes, "training.warmup_steps=0"])
+    new = load_folder(tmp_path / "new")
+    save_folder(tmp_path / "old", new)
+    facts = {"format_version": 1, "wenmo_version": "0.1.0", "tokenizer_fingerprint": new.tokenizer.fingerprint()}
+    described = {**new.task.extractor_config.to_dict(), **new.task.config.described(), **facts}
+    (tmp_path / "old" / "config.json").write_text(json.dumps(described))
+    (tmp_path / "old" / "head.safetensors").unlink(missing_ok=True)
+    write_weights(tmp_path / "old" / "model.safetensors", new.task.state_dict())
+    old = load_folder(tmp_path / "old")
+    assert all(weight.equal(new.task.state_dict()[name]) for name, weight in old.task.state_dict().items())
+    assert json.loads((tmp_path / "new" / "config.json").read_text())["format_version"] == 2
+
+
+def test_a_truncated_head_and_another_models_weights_are_refused(bert: Path, tmp_path: Path) -> None:
+    rows = "".join(f"good film {i}\tbad plot {i}\t{label}\n" for i in "bcdefg" for label in ("same", "other"))
+    (tmp_path / "pairs.tsv").write_text("text_a\ttext_b\tlabel\n" + rows)
+    out = tmp_path / "out"
+    wenmo.train(tmp_path / "pairs.tsv", model=str(bert), out=out, overrides=[*QUICK, "task.pair=siamese"])
+    whole = (out / "head.safetensors").read_bytes()
+    (out / "head.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"head\.safetensors: cut short"):
+        load_folder(out)
+    (out / "head.safetensors").unlink()
+    with pytest.raises(InputError, match=r"lacks classifier\.bias, classifier\.weight"):
+        load_folder(out)
