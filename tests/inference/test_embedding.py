@@ -81,8 +81,10 @@ def test_a_checkpoint_without_a_head_is_embedded_from_the_command_line(save_bert
     assert json.loads(answer.stdout) == {"rows": 3, "hidden_size": 16, "file": "x.npy"}
     expected = load(tmp_path / "bert").embed(["good film", "", "bad"], pooling="layer:1")
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), expected, atol=1e-6)
-    answer = run_wenmo("predict", "bert", "texts.txt")
-    assert (answer.code, "train it with --model bert" in answer.stderr) == (2, True)
+    (tmp_path / "reviews.tsv").write_text("text\tlabel\ngood\tyes\nbad\tno\n")
+    for call in (("predict", "bert", "texts.txt"), ("evaluate", "bert", "reviews.tsv"), ("generate", "bert", "good")):
+        answer = run_wenmo(*call)
+        assert (answer.code, "train it with --model bert" in answer.stderr) == (2, True), answer.stderr
 
 
 def test_layers_are_only_asked_of_models_that_show_them(model):

@@ -45,9 +45,11 @@ def generate(
     The prompt and what follows appear as they are written.
     """
     from wenmo.inference.generating import Generated, TextGenerator
+    from wenmo.inference.loading import refuse_headless
 
     loaded = wenmo.load(model, device=device, precision=precision or "float32")
     if not isinstance(loaded, TextGenerator):
+        refuse_headless(loaded)
         task = loaded.folder.task.config.task
         raise InputError(f"{model}: this model was trained to {task}; train one with --task generate")
     pieces = loaded.pieces(

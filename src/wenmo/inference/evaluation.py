@@ -12,7 +12,7 @@ from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.inference.loading import Model, loaded, loaded_classifier
+from wenmo.inference.loading import Model, loaded, loaded_classifier, refuse_headless
 from wenmo.inference.predictor import Predictor, TextCounts
 from wenmo.inference.texts import checked_texts
 from wenmo.tasks.abstention import CONFIDENCE, Promise
@@ -155,6 +155,7 @@ def _by_its_task(
     """The same of a model that does not classify, which gets what was said of the data."""
     if abstain is not None or against is not None:
         raise InputError("--abstain and --against are for classifiers; leave them out")
+    refuse_headless(model)
     task = model.folder.task.config.task
     for name in told:
         if task not in _ONLY_FOR.get(name, (task,)):

@@ -82,12 +82,21 @@ def loaded_classifier(
         InputError: the model does something else.
     """
     found = loaded(model, device=device, precision=precision, runtime=runtime)
-    if isinstance(found, Embedder):
-        found.predict(())
+    refuse_headless(found)
     if not isinstance(found, Predictor):
         task = found.folder.task.config.task
         raise InputError(f"{found.folder.place}: this is for classifiers, and the model there was trained to {task}")
     return found
+
+
+def refuse_headless(model: object) -> None:
+    """Refuse a model that answers nothing, where answers are wanted.
+
+    Raises:
+        InputError: it has no head; the message says what it is for.
+    """
+    if isinstance(model, Embedder):
+        model.predict(())
 
 
 def loaded_embedder(model: Predictor | Embedder | str | Path) -> Embedder:
