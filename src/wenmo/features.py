@@ -15,6 +15,10 @@ from torch import Tensor
 IGNORED_LABEL = -100
 """A label that is not counted, as in `torch.nn.functional.cross_entropy`."""
 
+# The ids of a word that is read as its bytes, as ELMo does it: byte b is b + 1, and 0 is no character at all.
+SENTENCE_BEGIN_ID, SENTENCE_END_ID, WORD_BEGIN_ID, WORD_END_ID, WORD_PADDING_ID = range(257, 262)
+NUM_BYTE_IDS = 262
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TokenBatch:

@@ -15,6 +15,8 @@ from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, load_folder, save_folder
 from wenmo.inference.loading import load
 from wenmo.inference.tagging import TaggedText, Tagger, TextSpan
+from wenmo.models.config import ModelConfig
+from wenmo.models.elmo import ElmoConfig
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model
 from wenmo.tasks.tagging import Tagging, TaggingConfig
@@ -37,7 +39,12 @@ def make_tagger(tmp_path: Path) -> Callable[..., Tagger]:
         sizes: dict[str, Any] = {"vocab_size": tokenizer.vocab_size, "embedding_size": 6, "num_units": 5}
         if config.characters:
             sizes |= {"character_vocab_size": config.num_characters, "character_size": 4, "character_embedding_size": 3}
-        model = RecurrentConfig(**{**sizes, "bidirectional": True, **fields})
+        model: ModelConfig
+        if config.word_bytes:
+            filters = ((1, 3), (2, 4))
+            model = ElmoConfig(**{"num_units": 5, "projection_size": 4, "filters": filters, **fields})
+        else:
+            model = RecurrentConfig(**{**sizes, "bidirectional": True, **fields})
         module = Tagging(build_model(model), model, config)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
@@ -122,6 +129,8 @@ TEXTS = ["Mary saw Bonn and Oslo", "张三在北京", "", "saw", "é 9 Mary", "�
         ({"decoder": "softmax"}, {"cell": "gru", "num_hidden_layers": 2}),
         ({"characters": "marysonbé三"}, {"character_features": "cnn"}),
         ({"characters": "marysonbé三"}, {"character_features": "lstm", "cell": "rnn", "residual": True}),
+        ({"word_bytes": True}, {}),
+        ({"word_bytes": True, "decoder": "softmax"}, {"num_hidden_layers": 1, "residual": False}),
     ],
 )
 def test_the_packed_engine_says_what_the_model_says(
@@ -153,6 +162,8 @@ def test_runtimes_that_cannot_work_are_refused(make_tagger: Callable[..., Tagger
         make_tagger(runtime="fast")
     with pytest.raises(InputError, match="has no layer normalisation"):
         make_tagger(runtime="packed", normalization="layer")
+    with pytest.raises(InputError, match="goes on from the batch before"):
+        make_tagger(runtime="packed", task={"word_bytes": True}, stateful=True)
     assert make_tagger(normalization="layer").runtime == "torch"
 
 

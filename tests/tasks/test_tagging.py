@@ -90,7 +90,8 @@ def test_every_extractor_can_be_a_tagger(name: str) -> None:
     assert count == 11 and loss.isfinite()
     answers = task.answer_store(store, torch.device("cpu"))
     assert [len(each) for each in answers] == [3, 7, 1]
-    alone = task.answer_store(TokenStore.from_rows(input_ids=store["input_ids"].take([1])), torch.device("cpu"))
+    one = {column: store[column].take([1]) for column in store.columns}
+    alone = task.answer_store(TokenStore.from_rows(**one), torch.device("cpu"))
     assert alone[0].tolist() == answers[1].tolist()
     if task.crf is not None:
         loss.backward()
@@ -130,6 +131,32 @@ def test_the_loss_of_a_softmax_is_that_of_its_tokens() -> None:
     )
     torch.testing.assert_close(loss, wanted)
     assert count == 11
+
+
+def test_a_penalty_on_the_mixture_of_layers_stands_beside_the_mean_loss() -> None:
+    losses = []
+    for penalty in (0.0, 0.5):
+        task, store = make_tagger(SENTENCES, "elmo", dropout_prob=0.0, mix_penalty=penalty)
+        with torch.no_grad():
+            task.extractor.mix.weights.copy_(torch.tensor([1.0, -3.0]))  # type: ignore[union-attr, operator]
+        loss, count = task.eval()(task.example(store, np.arange(3)))
+        losses.append((loss / count).item())
+    assert losses[1] - losses[0] == pytest.approx(0.5 * (1 + 9), rel=1e-5)
+
+
+def test_words_reach_a_model_that_reads_bytes_as_their_bytes() -> None:
+    task, store = make_tagger(SENTENCES, "elmo")
+    batch = task.example(store, np.arange(3)).batch
+    assert batch.character_ids is not None and batch.character_ids.shape == (3, 7, 7)  # Smith and both its ends
+    assert batch.character_ids[2, 0].tolist() == [259, *(byte + 1 for byte in b"Oslo"), 260, 0]
+    # An unknown word has no id of its own, but its characters tell it from others.
+    rows = [rows_of("Xaver/B-PER"), rows_of("Yvonne/B-PER")]
+    tokenizer = task.config.make_tokenizer(SENTENCES, TokenizerConfig())
+    unseen = TokenStore.from_rows(**task.config.columns(rows, tokenizer, WHOLE))
+    example = task.eval().example(unseen, np.arange(2))
+    assert example.batch.input_ids is not None and example.batch.input_ids.unique().numel() == 1
+    logits = task.logits(example.batch)
+    assert not torch.allclose(logits[0], logits[1])
 
 
 @pytest.mark.parametrize("decoder", ["crf", "softmax"])

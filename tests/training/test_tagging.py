@@ -9,6 +9,9 @@ import torch
 
 from wenmo.errors import InputError
 from wenmo.folder import load_folder
+from wenmo.inference.loading import load
+from wenmo.inference.tagging import Tagger
+from wenmo.interchange.allennlp import read_elmo
 from wenmo.tasks.tagging import Tagging
 from wenmo.training.progress import Observer
 from wenmo.training.run import train
@@ -42,6 +45,43 @@ def test_a_run_that_was_killed_gives_the_weights_of_one_that_was_not(tagged_file
     assert again.steps == 16 and again.dev == whole.dev
     weights, others = (load_folder(tmp_path / name).task.state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_elmo_learns_from_random_weights_and_comes_back_from_its_folder(
+    tagged_file: TaggedFile, tmp_path: Path
+) -> None:
+    overrides = ["model.num_units=64", "training.batch_size=8", "training.max_epochs=5"]
+    dev = tagged_file("dev.conll", 10, seed=1)
+    run = train(tagged_file(), dev=dev, model="elmo", out=tmp_path / "elmo", overrides=overrides)
+    assert run.dev["f1"]["value"] > 0.5
+    tagger = load(run.model)
+    assert isinstance(tagger, Tagger)
+    sentences = [["Xaver", "saw", "Bonnville"], ["the"]]
+    together, alone = tagger.predict_words(sentences), [tagger.predict_words([each])[0] for each in sentences]
+    assert together == alone
+    again = train(out=tmp_path / "again", recipe=Path(run.model) / "recipe.toml")
+    weights, others = (load_folder(folder).task.state_dict() for folder in (run.model, again.model))
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_a_tagger_on_a_published_elmo_learns_its_head_and_the_mixture(
+    tagged_file: TaggedFile, tmp_path: Path, data_folder: Path
+) -> None:
+    elmo = data_folder.parent / "reference" / "elmo"
+    if not elmo.is_dir():
+        pytest.skip(f"no reference outputs of ELMo: {elmo} is not a folder")
+    dev = tagged_file("dev.conll", 10, seed=1)
+    overrides = ["training.batch_size=8", "training.max_epochs=6", "training.learning_rate=0.05"]
+    run = train(tagged_file(), dev=dev, model=f"elmo:{elmo}", out=tmp_path / "tagger", overrides=overrides)
+    assert run.dev["f1"]["value"] > 0.2
+    weights = load_folder(run.model).task.extractor.state_dict()
+    published = read_elmo(elmo).weights
+    moved = {name for name in published if not torch.equal(weights[name], published[name])}
+    assert moved == {"mix.weights", "mix.gamma"}
+    again = train(tagged_file(), dev=dev, model=str(elmo / "options.json"), out=tmp_path / "again", overrides=overrides)
+    assert again.dev == run.dev
+    with pytest.raises(InputError, match="write --model elmo"):
+        train(tagged_file(), model=f"bert:{elmo}", out=tmp_path / "bert")
 
 
 def test_words_that_only_the_vectors_know_keep_theirs(tagged_file: TaggedFile, tmp_path: Path) -> None:

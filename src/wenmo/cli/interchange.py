@@ -12,7 +12,10 @@ from wenmo.cli.output import print_error, print_json, print_note, print_notes
 
 def import_(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A folder of transformers or sentence-transformers.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT", help="A folder of transformers or sentence-transformers; or an ELMo's options.json."
+        ),
     ],
     *,
     out: options.OutFolder,
@@ -23,11 +26,15 @@ def import_(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Take a checkpoint over: BERT, RoBERTa, DistilBERT, ELECTRA, ERNIE, GPT, GPT-2.
+    """Take a checkpoint over: BERT, RoBERTa, DistilBERT, ELECTRA, ERNIE, GPT, GPT-2, ELMo.
 
-    Nothing in it is run. The new folder opens in wenmo and in transformers; what was not taken over is named.
+    Nothing in it is run. The new folder opens in wenmo and, but for ELMo, in transformers; what was not taken over is
+    named. --verify compares ELMo with the original's arithmetic over its own file.
     """
     result = wenmo.import_checkpoint(checkpoint, out=out, verify=verify)
+    others, their = (
+        ("the original", "the original's") if result["family"] == "elmo" else ("transformers", "transformers'")
+    )
     if as_json:
         print_json(result)
     else:
@@ -35,7 +42,7 @@ def import_(
 
         for each in result["left_out"]:
             print_note(f"left out: {each}")
-        said = {None: "not asked for (--verify)", True: "every layer equals transformers'", False: "differs"}
+        said = {None: "not asked for (--verify)", True: f"every layer equals {their}", False: "differs"}
         print_facts(
             {
                 "model": result["model"],
@@ -46,7 +53,7 @@ def import_(
             }
         )
     if result["first_difference"]:
-        print_error(f"{checkpoint}: not what transformers makes of it, first at {result['first_difference']}")
+        print_error(f"{checkpoint}: not what {others} makes of it, first at {result['first_difference']}")
         raise typer.Exit(JOB_FAILED)
 
 

@@ -18,9 +18,12 @@ from wenmo.models.registry import Preset, build_model, num_parameters, preset, w
 from wenmo.models.tracing import trace
 from wenmo.reports import quantities
 from wenmo.text.loading import train_tokenizer
+from wenmo.text.word_bytes import word_byte_ids
 from wenmo.training.recipe import Recipe
 
 SHOWN_VOCABULARY, SHOWN_LABELS = 10_000, 2
+_WIDEST_VALUE = 20
+"""Of a setting, in columns of a terminal; a longer one goes on below."""
 
 
 def describe(name: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -64,8 +67,11 @@ def trace_text(name: str, text: str, overrides: Sequence[str]) -> dict[str, Any]
     model = build_model(with_sizes(recipe.model, tokenizer.vocab_size, SHOWN_LABELS))
     model.initialize(torch.Generator().manual_seed(recipe.training.seed))  # type: ignore[operator]
     reads = getattr(model.eval(), "start", model)  # a model that writes starts by reading
+    batch = token_batch(tokenizer.encode_batch([text]))
+    if recipe.model.reads_bytes:
+        batch = replace(batch, character_ids=torch.from_numpy(word_byte_ids(tokens)).long().unsqueeze(0))
     with torch.no_grad(), trace() as steps:
-        reads(token_batch(tokenizer.encode_batch([text])))
+        reads(batch)
     return {
         "model": name,
         "text": text,
@@ -106,7 +112,7 @@ def print_description(model: dict[str, Any]) -> None:
     results().print(f"{model['use']}.\n")
     table = plain_table()
     table.add_column("setting (-o)", no_wrap=True)
-    table.add_column("value", no_wrap=True)
+    table.add_column("value", max_width=_WIDEST_VALUE, overflow="fold")
     table.add_column("meaning")
     for setting in model["settings"]:
         choices = f"{' | '.join(map(_as_typed, setting['choices']))}. " if setting["choices"] else ""

@@ -15,6 +15,7 @@ from wenmo.data.readers import stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
 from wenmo.inference.counts import TextCounts
+from wenmo.inference.elmo_embedder import ElmoEmbedder
 from wenmo.inference.embedder import Embedder
 from wenmo.inference.loading import loaded_embedder
 from wenmo.inference.predictor import Predictor
@@ -26,7 +27,7 @@ _NPY_HEADER_BYTES = 128
 
 
 def embed_file(
-    model: Predictor | Embedder | str | Path,
+    model: Predictor | Embedder | ElmoEmbedder | str | Path,
     source: str | Path,
     out: str | Path,
     *,

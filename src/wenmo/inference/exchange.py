@@ -13,6 +13,8 @@ from torch import Tensor
 
 from wenmo.errors import InputError, JobError
 from wenmo.folder import CARD, CONFIG, WEIGHTS, ModelFolder, open_any, write_json, write_text, write_weights
+from wenmo.interchange import elmo_verification
+from wenmo.interchange.allennlp import OPTIONS, find_weights, holds_elmo, read_arrays, read_elmo
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import read_checkpoint, to_huggingface
 from wenmo.interchange.sentence_transformers import model_folder, sentence_vectors
@@ -32,11 +34,42 @@ _NOT_KEPT = ("auto_map", "torch_dtype", "dtype", "_name_or_path", "transformers_
 """Fields of ``config.json`` that name code, or that are no longer true of the copy."""
 
 
+def import_elmo(options: Path, made: Path, *, verify: bool = False) -> dict[str, Any]:
+    """As `import_checkpoint`, of AllenNLP's ``options.json`` with its HDF5 file.
+
+    The folder holds the options and, as safetensors, the weights. ``verify`` compares with TensorFlow's equations over
+    the file as it is.
+    """
+    if (made / OPTIONS).exists():
+        raise InputError(f"{made}: a model stands there already; choose another --out")
+    read = read_elmo(options)
+    file = options / OPTIONS if options.is_dir() else options
+    arrays = read_arrays(find_weights(file))[0] if verify else {}
+    try:
+        made.mkdir(parents=True, exist_ok=True)
+        write_weights(made / WEIGHTS, read.weights)
+        write_json(made / OPTIONS, read.described)
+    except OSError as error:
+        raise JobError(
+            f"{made}: could not write the model ({error}); free some space or choose another --out"
+        ) from error
+    difference = elmo_verification.first_difference(read_elmo(made), arrays) if verify else ""
+    return {
+        "model": str(made),
+        "family": read.family,
+        "weights": sum(tensor.numel() for tensor in read.weights.values()),
+        "left_out": read.left_out,
+        "verified": not difference if verify else None,
+        "first_difference": difference or None,
+    }
+
+
 def import_checkpoint(checkpoint: str | Path, *, out: str | Path, verify: bool = False) -> dict[str, Any]:
-    """Take a checkpoint of transformers over into a folder, for wenmo and for transformers.
+    """Take a checkpoint of transformers over into a folder, for wenmo and for transformers; or an ELMo, for wenmo.
 
     Args:
-        checkpoint: the folder, or the file of its weights or settings; also a folder of sentence-transformers.
+        checkpoint: the folder, or the file of its weights or settings; also a folder of sentence-transformers, and the
+            ``options.json`` of an ELMo.
         out: the folder to make.
         verify: compare what the new folder gives with what transformers makes of the checkpoint, layer by layer.
 
@@ -48,8 +81,10 @@ def import_checkpoint(checkpoint: str | Path, *, out: str | Path, verify: bool =
         InputError: the checkpoint cannot be read, or a model stands in ``out`` already.
         JobError: a file could not be written.
     """
+    _refuse_to_write_over(Path(out))
+    if holds_elmo(Path(checkpoint)):
+        return import_elmo(Path(checkpoint), Path(out), verify=verify)
     folder, made = _folder_of(Path(checkpoint)), Path(out)
-    _refuse_to_write_over(made)
     if verify:
         load_transformers()  # before a folder is made
     place = model_folder(folder)

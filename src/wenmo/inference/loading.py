@@ -6,8 +6,10 @@ from typing import Any, Protocol
 
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, open_any
+from wenmo.inference.elmo_embedder import ElmoEmbedder
 from wenmo.inference.embedder import Embedder
 from wenmo.inference.predictor import Predictor
+from wenmo.interchange.allennlp import holds_elmo
 
 _CLASSES = {
     "classify": ("wenmo.inference.predictor", "Predictor"),
@@ -38,7 +40,8 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
     """Load a model folder for use.
 
     Args:
-        path: what `wenmo.train` or `wenmo.compare` made, or a folder of transformers.
+        path: what `wenmo.train` or `wenmo.compare` made, a folder of transformers, or the ``options.json`` of an ELMo
+            beside its weights.
         device: such as ``cpu`` or ``cuda:1``; empty: a GPU where there is one.
         precision: ``float32`` or ``bfloat16``.
         runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN or a recurrent model on the CPU), or
@@ -48,11 +51,13 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
         For a classifier a `wenmo.inference.predictor.Predictor`, for a tagger a `wenmo.inference.tagging.Tagger`, for a
         translator a `wenmo.inference.translating.Translator`, for a language model a
         `wenmo.inference.generating.TextGenerator`, for a model without a head a
-        `wenmo.inference.embedder.Embedder`.
+        `wenmo.inference.embedder.Embedder`, for an ELMo a `wenmo.inference.elmo_embedder.ElmoEmbedder`.
 
     Raises:
         InputError: the folder is not a whole model, or one of the settings cannot work.
     """
+    if holds_elmo(Path(path)):
+        return ElmoEmbedder.open(Path(path), device=device, precision=precision, runtime=runtime)
     folder = open_any(Path(path))
     if not isinstance(folder, ModelFolder):
         return Embedder.of_folder(folder, str(path), device=device, precision=precision, runtime=runtime)
@@ -61,7 +66,7 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
 
 
 def loaded(
-    model: Model | Predictor | Embedder | str | Path,
+    model: Model | Predictor | Embedder | ElmoEmbedder | str | Path,
     *,
     device: str = "",
     precision: str = "float32",
@@ -95,15 +100,15 @@ def refuse_headless(model: object) -> None:
     Raises:
         InputError: it has no head; the message says what it is for.
     """
-    if isinstance(model, Embedder):
+    if isinstance(model, Embedder | ElmoEmbedder):
         model.predict(())
 
 
-def loaded_embedder(model: Predictor | Embedder | str | Path) -> Embedder:
+def loaded_embedder(model: Predictor | Embedder | ElmoEmbedder | str | Path) -> Embedder | ElmoEmbedder:
     """What gives texts vectors.
 
     Raises:
         InputError: the model was trained to do something else.
     """
     found = loaded(model)
-    return found if isinstance(found, Embedder) else loaded_classifier(found).embedder
+    return found if isinstance(found, Embedder | ElmoEmbedder) else loaded_classifier(found).embedder

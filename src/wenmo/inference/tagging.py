@@ -16,10 +16,10 @@ from wenmo.data.store import TokenStore
 from wenmo.data.tag_schemes import SCHEMES, Span, spans_of
 from wenmo.folder import ModelFolder
 from wenmo.inference.engines import known_precision, packed_wanted
-from wenmo.inference.tagging_engine import PackedTagger, why_not_tagged_packed
+from wenmo.inference.tagging_engine import PackedElmoTagger, PackedTagger, packed_tagger, why_not_tagged_packed
 from wenmo.inference.texts import windows
 from wenmo.tasks.tagging import Tagging, TagIds
-from wenmo.tasks.words import Ids, WordTokenizer, character_columns, word_columns
+from wenmo.tasks.words import Ids, WordTokenizer, word_columns
 from wenmo.text.segmentation import load_segmenter
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.training.distribution import choose_device
@@ -161,7 +161,7 @@ class Tagger:
         return self._engine.answer(columns[FIRST], sentences)
 
     def _by_model(self, columns: Mapping[str, Sequence[Ids]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
-        store = TokenStore.from_rows(**character_columns(sentences, self.task.config.characters), **columns)
+        store = TokenStore.from_rows(**self.task.config.character_columns(sentences), **columns)
         return self.task.answer_store(store, self._device, self._precision)
 
     def _tagged(self, text: str, places: Sequence[Offsets], words: list[str], ids: TagIds) -> TaggedText:
@@ -178,7 +178,9 @@ def _text_span(text: str, places: Sequence[Offsets], span: Span) -> TextSpan:
     return TextSpan(start, end, span.type, text[start:end])
 
 
-def _choose_engine(task: Tagging, runtime: str, device: torch.device, precision: str) -> PackedTagger | None:
+def _choose_engine(
+    task: Tagging, runtime: str, device: torch.device, precision: str
+) -> PackedTagger | PackedElmoTagger | None:
     """The engine of that name, None for the model itself; for ``auto`` the fastest that covers it.
 
     Raises:
@@ -186,4 +188,4 @@ def _choose_engine(task: Tagging, runtime: str, device: torch.device, precision:
     """
     if not packed_wanted(runtime, why_not_tagged_packed(task, device)):
         return None
-    return PackedTagger(task, torch.bfloat16 if precision == "bfloat16" else None)
+    return packed_tagger(task, torch.bfloat16 if precision == "bfloat16" else None)

@@ -1,4 +1,4 @@
-"""A recurrent tagger without padding: the runtime ``packed`` of tagging, equal to the model itself.
+"""Taggers without padding: the runtime ``packed`` of tagging, equal to the model itself.
 
 Words are looked at once, however often they stand in the texts in hand: their vectors, what their characters say, and
 their products with the first layer's gates. Sentences are sorted by length, the states come from
@@ -12,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wenmo.inference.elmo_engine import PackedElmo, why_not_packed_elmo
 from wenmo.inference.recurrent_engine import PackedRecurrent, why_not_packed
 from wenmo.models.crf import unpacked_tags
+from wenmo.models.elmo import Elmo
+from wenmo.models.packing import Packing
 from wenmo.models.recurrent import Recurrent
 from wenmo.tasks.tagging import Tagging, TagIds
 from wenmo.tasks.words import Characters, character_tensor
@@ -27,9 +30,42 @@ _WORDS_AT_ONCE = 2048
 
 def why_not_tagged_packed(task: Tagging, device: torch.device) -> str:
     """Why the engine does not cover a tagger; empty if it does."""
-    if not isinstance(task.extractor, Recurrent):
-        return f"runs a recurrent tagger, and this one is a {type(task.extractor).__name__}"
-    return why_not_packed(task.extractor) or ("" if device.type == "cpu" else f"runs on the CPU, and this is {device}")
+    if isinstance(task.extractor, Elmo):
+        reason = why_not_packed_elmo(task.extractor)
+    elif isinstance(task.extractor, Recurrent):
+        reason = why_not_packed(task.extractor)
+    else:
+        reason = f"runs a recurrent tagger or one over ELMo, and this one is a {type(task.extractor).__name__}"
+    return reason or ("" if device.type == "cpu" else f"runs on the CPU, and this is {device}")
+
+
+def packed_tagger(task: Tagging, dtype: torch.dtype | None = None) -> "PackedTagger | PackedElmoTagger":
+    """The engine of a tagger that it covers; ``dtype`` is that of the products, by default the model's own."""
+    return PackedElmoTagger(task, dtype) if isinstance(task.extractor, Elmo) else PackedTagger(task, dtype)
+
+
+class PackedElmoTagger:
+    """Tags words by ELMo through prepared matrices. A later change of the model's weights is not seen."""
+
+    name = "packed"
+
+    def __init__(self, task: Tagging, dtype: torch.dtype | None = None) -> None:
+        assert isinstance(task.extractor, Elmo)
+        self._task, self._mix = task, task.extractor.mix
+        self._engine = PackedElmo(task.extractor, dtype)
+
+    @torch.inference_mode()
+    def answer(self, rows: Sequence[Ids], sentences: Sequence[Words]) -> list[TagIds]:
+        """As `PackedTagger.answer`; the words alone are looked at."""
+        answers: list[TagIds] = [np.empty(0, np.int64)] * len(rows)
+        for block in self._engine.blocks(sentences):
+            states, mask = block.without_markers(self._mix(block.layers))
+            packing = Packing.of(mask)
+            scores: Tensor = self._task.classifier(packing.pack(states))
+            tags = unpacked_tags(self._task.decode(scores.float(), packing), packing).numpy()
+            for row, found in zip(block.rows, tags, strict=True):
+                answers[row] = found[: len(sentences[row])].copy()
+        return answers
 
 
 class PackedTagger:

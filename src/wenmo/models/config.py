@@ -58,6 +58,9 @@ class ModelConfig(Config):
     tasks: ClassVar[tuple[str, ...]] = ("classify", "tag")
     """What it can be trained to do: ``tag`` wants a vector for each token."""
 
+    reads_bytes: ClassVar[bool] = False
+    """Whether it reads each word as its bytes (`wenmo.text.word_bytes`) and has no vocabulary of words."""
+
     pair: ClassVar[PairMode] = "siamese"
     """How it reads pairs unless a person says otherwise."""
 

@@ -90,6 +90,14 @@ _GPT_TRAINING = {
     "warmup_steps": 100,
     "max_grad_norm": 1.0,
 }
+_SMALL_ELMO = {
+    "filters": ((1, 16), (2, 32), (3, 64), (4, 64), (5, 80)),
+    "num_highways": 1,
+    "num_units": 256,
+    "projection_size": 64,
+    # A tagger has its own dropout on what the model says.
+    "mix_dropout_prob": 0.0,
+}
 _WRITING_TRAINING = {"schedule": "noam", "max_grad_norm": 1.0, "batch_tokens": 2000, "max_epochs": 30, "patience": 5}
 
 _READING_TRAINING = {
@@ -211,6 +219,16 @@ _PRESETS = (
         use="as ernie, with a vector for the pre-training task: many tasks, learnt one upon the other",
         values={**_SMALL_BERT, "hidden_act": "gelu", "type_vocab_size": 4, "task_type_vocab_size": 16},
         training=_READING_TRAINING,
+    ),
+    Preset(
+        name="elmo",
+        module="wenmo.models.elmo",
+        config_class="ElmoConfig",
+        model_class="Elmo",
+        paper="Peters et al., NAACL 2018, arXiv 1802.05365",
+        use="each word by its characters, in the light of all words before it and of all words behind it",
+        values=_SMALL_ELMO,
+        training={"learning_rate": 3e-3, "max_grad_norm": 5.0},
     ),
     Preset(
         name="seq2seq",

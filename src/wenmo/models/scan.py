@@ -96,16 +96,20 @@ class RnnKernel:
 
 
 class LstmKernel:
-    """``c' = f c + i g``, ``h' = o tanh(c')``, or ``h' = o c'`` without ``output_tanh``."""
+    """``c' = f c + i g``, ``h' = o tanh(c')``, or ``h' = o c'`` without ``output_tanh``.
 
-    num_kept = 1
+    With ``cell_clip`` c' stays between that number and its negative; no gradient goes through what was cut.
+    """
+
     is_sum = True
 
-    def __init__(self, output_tanh: bool) -> None:
+    def __init__(self, output_tanh: bool, cell_clip: float = 0.0) -> None:
         self._output_tanh = output_tanh
+        self._cell_clip = cell_clip
+        self.num_kept = 2 if cell_clip else 1
 
     def step(self, gates: Tensor, recurrent: Tensor, states: States, kept: States) -> None:
-        """See `Kernel`; keeps what the output gate multiplies."""
+        """See `Kernel`; keeps what the output gate multiplies, and the cell where it may be clipped."""
         hidden, cell = states
         size = hidden.size(1)
         gates.add_(recurrent)
@@ -114,6 +118,8 @@ class LstmKernel:
         gates[:, 3 * size :].sigmoid_()
         i, f, g, o = gates.chunk(4, dim=1)
         cell.mul_(f).addcmul_(i, g)
+        if self._cell_clip:
+            kept[1].copy_(cell.clamp_(-self._cell_clip, self._cell_clip))
         shown = tanh_(kept[0].copy_(cell)) if self._output_tanh else kept[0].copy_(cell)
         torch.mul(o, shown, out=hidden)
 
@@ -123,7 +129,12 @@ class LstmKernel:
         shown = kept[0]
         by_hidden = o * (1 - shown.square()) if self._output_tanh else o
         by_cell = torch.cat([g * i * (1 - i), before[1] * f * (1 - f), i * (1 - g.square())], dim=1)
-        return [by_hidden, by_cell.view(len(gates), 3, -1), shown * o * (1 - o), f]
+        by_cell = by_cell.view(len(gates), 3, -1)
+        if self._cell_clip:
+            clipped = kept[1].abs() >= self._cell_clip
+            f = f.masked_fill(clipped, 0)
+            by_cell.masked_fill_(clipped.unsqueeze(1), 0)
+        return [by_hidden, by_cell, shown * o * (1 - o), f]
 
     def step_back(self, states: States, derivatives: States, into: States) -> None:
         """See `Kernel`."""
@@ -235,7 +246,7 @@ def scan_without_gradients(
 
     With ``rows_of_tokens`` ``(tokens,)`` the products are a table, and these are the rows that the packed tokens want.
     """
-    after = [state.to(_computed_in(products), copy=True) for state in states]
+    after = [state.to(computed_in(products), copy=True) for state in states]
     num_units = after[0].size(1)
     outputs = products.new_empty(len(products) if rows_of_tokens is None else len(rows_of_tokens), num_units)
     for start, size, _ in course.rows():
@@ -257,7 +268,7 @@ class _Scan(torch.autograd.Function):
     def forward(
         ctx: Any, kernel: Kernel, course: Course, products: Tensor, weight: Tensor, bias: Tensor | None, *states: Tensor
     ) -> tuple[Tensor, ...]:
-        ctx.kernel, ctx.course, ctx.has_bias, dtype = kernel, course, bias is not None, _computed_in(products)
+        ctx.kernel, ctx.course, ctx.has_bias, dtype = kernel, course, bias is not None, computed_in(products)
         num_tokens, num_units = len(products), weight.size(1)
         gates = products.to(dtype, copy=True)
         outputs = products.new_empty(num_tokens, num_units)
@@ -300,6 +311,6 @@ class _Scan(torch.autograd.Function):
         return (None, None, into[-1].to(like_products.dtype), of_weight, of_bias, *carried)
 
 
-def _computed_in(products: Tensor) -> torch.dtype:
+def computed_in(products: Tensor) -> torch.dtype:
     """States and gates are never in half precision: their sums run over the whole text."""
     return torch.float32 if products.dtype in (torch.bfloat16, torch.float16) else products.dtype

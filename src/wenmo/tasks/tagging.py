@@ -26,6 +26,7 @@ from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
 from wenmo.models.crf import Allowed, LinearChainCrf, penalties, unpacked_tags, viterbi
+from wenmo.models.elmo import Elmo
 from wenmo.models.majority import Majority
 from wenmo.models.packing import Packing
 from wenmo.models.pieces import states_in_pieces
@@ -38,6 +39,7 @@ from wenmo.tasks.task import CardText, Columns, Example, Task, TaskConfig, in_ma
 from wenmo.tasks.words import (
     WordTokenizer,
     at_words,
+    byte_columns,
     character_columns,
     known_characters,
     sentence_batch,
@@ -75,6 +77,8 @@ class TaggingConfig(TaskConfig):
     many tags. Both answer with the likeliest sequence that keeps to the scheme."""
     characters: str = ""
     """What a model knows that looks into words. Empty: taken from the training data."""
+    word_bytes: bool = False
+    """The model reads words as their bytes; taken from the model."""
     dropout_prob: float = 0.5
     """Dropout on what the extractor says of each token."""
     metric: Literal["auto", "f1", "accuracy"] = "auto"
@@ -136,6 +140,7 @@ class TaggingConfig(TaskConfig):
             scheme=scheme,
             trained_scheme=trained,
             characters=characters,
+            word_bytes=model.reads_bytes,
             metric=metric if self.metric == "auto" else self.metric,
         )
 
@@ -170,7 +175,11 @@ class TaggingConfig(TaskConfig):
         sentences = [words_of(row) for row in rows]
         tags = self.tag_columns(rows, repair=self.repair)
         columns = word_columns(sentences, tokenizer)
-        return {**columns, **character_columns(sentences, self.characters), LABELS: tags}
+        return {**columns, **self.character_columns(sentences), LABELS: tags}
+
+    def character_columns(self, sentences: Sequence[Sequence[str]]) -> Columns:
+        """What the model reads of the words beside their ids; none where it does not look into them."""
+        return byte_columns(sentences) if self.word_bytes else character_columns(sentences, self.characters)
 
     def tag_columns(self, rows: Sequence[Row], *, repair: bool) -> list[TagIds]:
         """The ids of the tags of each row, as the model answers them.
@@ -336,16 +345,19 @@ class Tagging(Task):
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
         """The negative log-probability of the right tags, summed, and the number of tokens.
 
-        With a field it is that of the whole sentences, whose tokens then count all or, labelled -100, none.
+        With a field it is that of the whole sentences, whose tokens then count all or, labelled -100, none. A penalty
+        of the extractor on its weights stands beside the mean over tokens.
         """
         counted = example.labels != IGNORED_LABEL
         logits = self.logits(example.batch, example.word_starts).float()
+        count = counted.sum()
         if self.crf is not None:
-            return -self.crf(logits, example.labels, counted).sum(), counted.sum()
-        loss = F.cross_entropy(
-            logits.flatten(0, 1), example.labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
-        )
-        return loss, counted.sum()
+            loss = -self.crf(logits, example.labels, counted).sum()
+        else:
+            loss = F.cross_entropy(
+                logits.flatten(0, 1), example.labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
+            )
+        return (loss + count * self.extractor.mix.penalty() if isinstance(self.extractor, Elmo) else loss), count
 
     def decode(self, logits: Tensor, packing: Packing) -> Tensor:
         """``(tokens, num_labels)`` to ``(tokens,)``: the likeliest tags that keep to the scheme, without padding."""

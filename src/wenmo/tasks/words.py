@@ -19,6 +19,7 @@ from wenmo.features import TokenBatch
 from wenmo.models.embeddings import UNKNOWN_ID
 from wenmo.text.pretrained import PretrainedTokenizer
 from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.word_bytes import ragged_word_byte_ids
 
 Ids = NDArray[np.int32]
 
@@ -97,8 +98,17 @@ def character_columns(sentences: Sequence[Sequence[str]], known: str) -> dict[st
     return {CHARACTERS: [ids for ids, _ in found], WORD_SIZES: [sizes for _, sizes in found]}
 
 
+def byte_columns(sentences: Sequence[Sequence[str]]) -> dict[str, Sequence[Any]]:
+    """The same columns for models that read words as their bytes."""
+    found = [ragged_word_byte_ids(words) for words in sentences]
+    return {CHARACTERS: [ids for ids, _ in found], WORD_SIZES: [sizes for _, sizes in found]}
+
+
 def character_tensor(ids: Sequence[Ids], sizes: Sequence[Ids], length: int) -> Tensor:
-    """What `Characters.encode` gave of some sentences, as ``(batch, length, num_characters)``, padded with 0."""
+    """The characters of words and how many each has, as ``(batch, length, num_characters)``, padded with 0.
+
+    Both are one array a sentence, as `Characters.encode` and `ragged_word_byte_ids` give them.
+    """
     sizes_in_place = np.zeros((len(ids), length), np.int64)
     for row, each in enumerate(sizes):
         sizes_in_place[row, : len(each)] = each

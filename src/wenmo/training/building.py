@@ -46,7 +46,7 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
 
 def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
     """The tokenizer of the checkpoint that a run starts from, or of these texts and, where wanted, the word vectors."""
-    if recipe.checkpoint:
+    if recipe.checkpoint and not recipe.model.reads_bytes:
         return tokenizer_of_checkpoint(Path(located(recipe.checkpoint)), recipe.data.tokenizer)
     tokenizer = recipe.task.make_tokenizer(rows, recipe.data.tokenizer)
     if not recipe.data.keep_vector_words:

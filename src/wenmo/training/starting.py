@@ -2,7 +2,8 @@
 
 ``--model bert:FOLDER``, or the folder alone. What is new is the head on it, and the pooler where the checkpoint has
 none. The settings are those of Devlin et al. 2019, appendix A.3, whose code decays neither norms nor biases and warms
-up over a tenth of the updates.
+up over a tenth of the updates. An ELMo stays as it is (Peters et al. 2018, section 3.3): what is learnt is the head and
+the mixture of its layers.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from wenmo.errors import InputError
+from wenmo.interchange.allennlp import holds_elmo, read_config, read_elmo
 from wenmo.interchange.huggingface import read_checkpoint
 from wenmo.interchange.huggingface_config import config_from_huggingface
 from wenmo.interchange.opening import read_tokenizer
@@ -21,6 +23,7 @@ from wenmo.interchange.sentence_transformers import model_folder
 from wenmo.interchange.task_weights import classifier_has_bias
 from wenmo.interchange.weight_files import inside, read_json
 from wenmo.models.config import ModelConfig
+from wenmo.models.elmo import ElmoConfig
 from wenmo.models.registry import preset, presets
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.task import Task
@@ -59,9 +62,9 @@ def name_and_folder(model: str) -> tuple[str, str]:
     """
     name, colon, folder = model.partition(":")
     if not (colon and name in presets()):
-        is_folder = model not in presets() and Path(model).expanduser().is_dir()
-        return ("", model) if is_folder else (model, "")
-    if not Path(folder).expanduser().is_dir():
+        is_there = model not in presets() and _may_be_checkpoint(model)
+        return ("", model) if is_there else (model, "")
+    if not _may_be_checkpoint(folder):
         raise InputError(
             f"--model {model}: there is no folder {folder!r}; behind {name}: stands the folder of a checkpoint"
         )
@@ -83,6 +86,11 @@ def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
     if name and preset(name).model_type != config.model_type:
         kind = config.model_type
         raise InputError(f"--model {name}:{folder}: the checkpoint is a {kind}; write --model {kind}:{folder}")
+    if isinstance(config, ElmoConfig):
+        # A tagger has its own dropout on what the model says.
+        frozen = replace(config, frozen=True, mix_dropout_prob=0.0)
+        training = dict(preset(config.model_type).training)
+        return {"checkpoint": folder, "model": frozen.to_dict(), "training": training}
     if task not in _POOLED and hasattr(config, "pooler"):
         config = replace(config, pooler="first")  # type: ignore[call-arg]
     positions = getattr(config, "max_position_embeddings", _MOST_TOKENS)
@@ -126,7 +134,7 @@ def load_start(extractor: nn.Module, config: ModelConfig, folder: Path) -> None:
     Raises:
         InputError: the weights cannot be read, or are of other sizes than the settings.
     """
-    weights = read_checkpoint(model_folder(folder)).weights
+    weights = (read_elmo(folder) if holds_elmo(folder) else read_checkpoint(model_folder(folder))).weights
     wanted = extractor.state_dict()
     missing = [name for name in wanted if name not in weights and not name.startswith("pooler.")]
     misshapen = [n for n, weight in weights.items() if n in wanted and weight.shape != wanted[n].shape]
@@ -150,7 +158,15 @@ def start_head(task: Task, seed: int) -> None:
             task.classifier.bias.requires_grad_(False)
 
 
+def _may_be_checkpoint(place: str) -> bool:
+    """Whether it is a folder, or the options of an ELMo."""
+    path = Path(place).expanduser()
+    return path.is_dir() or holds_elmo(path)
+
+
 def _config_of(folder: Path) -> ModelConfig:
+    if holds_elmo(folder):
+        return read_config(folder)
     described = read_json(inside(model_folder(folder), "config.json"))
     if "wenmo_version" in described and "architectures" not in described:
         raise InputError(f"{folder}: a model that only wenmo has; go on with it by --from {folder}")
