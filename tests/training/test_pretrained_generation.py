@@ -75,3 +75,21 @@ def test_a_classifier_over_gpt2_opens_in_transformers_with_the_same_logits(gpt2:
     ours = torch.from_numpy(wenmo.load(tmp_path / "out").probabilities(texts))
     torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-5)
     assert (ours[0] - ours[1]).abs().max() > 1e-3
+
+
+def test_words_of_the_first_gpt_have_a_space_between_them(tmp_path: Path) -> None:
+    trained = tokenizers.CharBPETokenizer(lowercase=True, bert_normalizer=True)
+    trained.train_from_iterator([TEXT], 120, 1, ["<unk>"], show_progress=False)
+    trained.save_model(str(tmp_path))
+    torch.manual_seed(0)
+    sizes = {"vocab_size": trained.get_vocab_size(), "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 32}
+    transformers.OpenAIGPTLMHeadModel(transformers.OpenAIGPTConfig(**sizes)).save_pretrained(tmp_path)
+    model = wenmo.load(tmp_path)
+    film = int(model.tokenizer.encode_batch(["film"])[0][0])
+    with torch.no_grad():
+        model.task.extractor.embeddings.words.words.weight.zero_()
+        model.task.extractor.embeddings.words.words.weight[film] = 1.0
+        model.task.extractor.decoder.layers[-1].feed_forward_norm.bias.fill_(1.0)
+    assert model.generate("good", max_new_tokens=2, temperature=0).text == " film film"
+    with pytest.raises(InputError, match="give a prompt"):
+        model.generate("")

@@ -129,10 +129,11 @@ class TextGenerator:
         most = self._default_length() if max_new_tokens is None else max_new_tokens
         if most < 0 or not all(stop):
             raise InputError(f"max_new_tokens is at least 0 and a stop string not empty; got {most} and {list(stop)}")
-        ids = torch.tensor([self._prompt_ids(prompt, label)], device=self._device)
+        before = self._prompt_ids(prompt, label)
+        ids = torch.tensor([before], device=self._device)
         generator = torch.Generator().manual_seed(seed)
         steps = self.task.write(ids, sampling, generator, num_tokens=self.tokenizer.vocab_size, limit=self.limit)
-        return self._pieces(steps, most, tuple(stop))
+        return self._pieces(steps, most, tuple(stop), before)
 
     def evaluate(self, source: str | Path, **asked: Any) -> dict[str, Any]:
         """How likely the texts of a source are: ``metrics`` has cross entropy, perplexity and bits a character."""
@@ -198,7 +199,15 @@ class TextGenerator:
             raise InputError("this model goes on from a text and has no beginning of its own; give a prompt")
         return ids
 
-    def _pieces(self, steps: Iterator[Any], most: int, stop: tuple[str, ...]) -> Iterator[tuple[str, Generated]]:
+    def _behind(self, before: list[int], ids: list[int]) -> str:
+        """The text of ids behind others: a checkpoint's tokenizer may put a space between words, and none in front."""
+        if not isinstance(self.tokenizer, PretrainedTokenizer):
+            return self.tokenizer.decode(ids)
+        return self.tokenizer.decode([*before, *ids])[len(self.tokenizer.decode(before)) :]
+
+    def _pieces(
+        self, steps: Iterator[Any], most: int, stop: tuple[str, ...], before: list[int]
+    ) -> Iterator[tuple[str, Generated]]:
         ids: list[int] = []
         logprob, shown = 0.0, ""
         with autocast(self._device, self._precision):
@@ -207,7 +216,7 @@ class TextGenerator:
                 logprob += float(found[0])
                 ended = int(chosen[0]) == self.tokenizer.eos_token_id
                 ids.append(int(chosen[0]))
-                text = self.tokenizer.decode(ids)
+                text = self._behind(before, ids)
                 end = min((at for each in stop if (at := text.find(each)) >= 0), default=None)
                 last = ended or end is not None or len(ids) == most
                 ready = text[:end] if last else text[: len(text) - _held_back(text, stop)]
