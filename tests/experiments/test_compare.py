@@ -10,7 +10,7 @@ import pytest
 
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
-from wenmo.experiments.compare import _describe, folder_names
+from wenmo.experiments.entries import describe, folder_names
 from wenmo.folder import load_folder
 from wenmo.inference.loading import load
 from wenmo.reports.compare import compare
@@ -199,7 +199,7 @@ def test_a_model_that_explodes_is_told_and_the_others_are_compared(reviews: Path
 def test_texts_without_labels_are_described_too(labels: tuple[str | None, ...]) -> None:
     rows = [Row(text, label=label, source="x:1") for text, label in zip(("one text", "two"), labels, strict=True)]
     recipe = Recipe.build(model="gpt2", values={"data": {"train": "x.tsv"}, "task": {"task": "generate"}})
-    described = _describe(Corpus(train=rows, dev=rows[:1]), recipe)
+    described = describe(Corpus(train=rows, dev=rows[:1]), recipe)
     known = [label for label in labels if label]
     assert (described["task"], described["labels"]) == ("generate", known)
     assert described["label_counts"]["train"] == dict.fromkeys(known, 1)

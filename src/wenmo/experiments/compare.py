@@ -1,28 +1,23 @@
 """The whole family on one data set: train each model, measure it, choose on dev, score the chosen one once on test."""
 
 import json
-import re
 import shutil
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from wenmo.data.splits import folds as make_folds
-from wenmo.data.splits import split_rows
 from wenmo.errors import InputError, JobError
 from wenmo.experiments.budget import Plan, parse_bytes, parse_seconds, plan_network
 from wenmo.experiments.choosing import choose, sentences
+from wenmo.experiments.entries import Entry, curve, describe, empty_row, fold_parts, folder_names
 from wenmo.experiments.judging import Judged, hardest_errors, judge, score_test, write_down_test
 from wenmo.experiments.measuring import machine, measure_speed
 from wenmo.folder import folder_bytes, wenmo_version, write_json
 from wenmo.inference.loading import load
-from wenmo.tasks.classification import find_labels
 from wenmo.tasks.metrics import mean_and_interval, pareto_front
 from wenmo.training.building import with_labels
 from wenmo.training.checkpointing import run_lock
@@ -32,8 +27,6 @@ from wenmo.training.recipe import Recipe
 from wenmo.training.run import TrainingResult, first_difference, run
 
 _TEXTS_TIMED = 2000
-_LONGEST_NAME = 80
-"""Characters of a folder's name."""
 
 
 class Watcher(Protocol):
@@ -54,27 +47,6 @@ class Watcher(Protocol):
     def training(self, model: str, seed: int) -> Observer | None:
         """Who watches the training of one model."""
         ...
-
-
-@dataclass
-class Entry:
-    """One model of a comparison: its runs, and what was measured."""
-
-    model: str
-    recipe: Recipe
-    row: dict[str, Any]
-    judged: Judged | None = None
-    values: list[float] = field(default_factory=list)
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether the best model has the smallest value."""
-        return self.judged is not None and self.judged.task.lower_is_better
-
-    @property
-    def failed(self) -> bool:
-        """Whether there is nothing to compare."""
-        return self.row["failed"] is not None
 
 
 class Comparison:
@@ -164,7 +136,7 @@ class Comparison:
             try:
                 plans[name] = kept.get(name) or plan_network(recipe, corpus, share)
             except (InputError, JobError) as error:
-                row = _empty_row(name, recipe, f"models/{self._folders[name]}", 0) | {"failed": str(error)}
+                row = empty_row(name, recipe, f"models/{self._folders[name]}", 0) | {"failed": str(error)}
                 impossible.append(Entry(name, recipe, row))
                 self._watcher.row(row)
         self._watcher.planned(
@@ -191,7 +163,7 @@ class Comparison:
     def _entry(self, name: str, plan: Plan, corpus: Corpus) -> Entry:
         recipe = plan.recipe
         folder = self._out / "models" / self._folders[name]
-        entry = Entry(name, recipe, _empty_row(name, recipe, f"models/{folder.name}", plan.epochs))
+        entry = Entry(name, recipe, empty_row(name, recipe, f"models/{folder.name}", plan.epochs))
         try:
             self._train_all(entry, recipe, corpus, folder)
         except (InputError, JobError) as error:
@@ -205,7 +177,7 @@ class Comparison:
         The best seed would enter the paired test with luck that a model of one run, like the linear ones, lacks.
         """
         linear = recipe.model.fitting != "gradient"
-        parts = _fold_parts(corpus, self._num_folds, recipe) if self._num_folds else [corpus]
+        parts = fold_parts(corpus, self._num_folds, recipe) if self._num_folds else [corpus]
         seconds, found = [], []
         for fold, part in enumerate(parts):
             for seed in range(1 if linear else self._seeds):
@@ -269,7 +241,7 @@ class Comparison:
             "latency_ms_p50": speed.latency_ms_p50,
             "latency_ms_p95": speed.latency_ms_p95,
             "texts_per_second": speed.texts_per_second,
-            "curve": _curve(place / "training.jsonl", metric),
+            "curve": curve(place / "training.jsonl", metric),
         }
 
     def _result(self, entries: list[Entry], corpus: Corpus) -> dict[str, Any]:
@@ -300,7 +272,7 @@ class Comparison:
             "format_version": 1,
             "wenmo_version": wenmo_version(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "data": _describe(corpus, self._first),
+            "data": describe(corpus, self._first),
             "settings": {
                 "models": list(self._recipes),
                 "seeds": self._seeds,
@@ -345,54 +317,6 @@ class Comparison:
         return test, hardest
 
 
-def folder_names(models: Iterable[str]) -> dict[str, str]:
-    """Of each model, which may be named by a checkpoint's folder, a name that no other has and any disk takes."""
-    names: dict[str, str] = {}
-    for model in models:
-        plain = re.sub(r"[^\w.-]+", "-", model).strip("-.")[-_LONGEST_NAME:] or "model"
-        number = next(n for n in count() if (plain if n == 0 else f"{plain}-{n}") not in names.values())
-        names[model] = f"{plain}-{number}" if number else plain
-    return names
-
-
-def _empty_row(name: str, recipe: Recipe, folder: str, epochs: float) -> dict[str, Any]:
-    names = ("value", "low", "high", "spread", "paired_p", "parameters", "bytes", "train_seconds")
-    speeds = ("latency_ms_p50", "latency_ms_p95", "texts_per_second")
-    return {
-        "model": name,
-        "folder": folder,
-        "metric": recipe.task.metric,
-        **dict.fromkeys((*names, *speeds)),
-        "values": [],
-        "curve": [],
-        "epochs": epochs,
-        "tied_with_best": False,
-        "pareto": False,
-        "too_large": False,
-        "failed": None,
-        "is_linear": recipe.model.fitting == "convex",
-    }
-
-
-def _fold_parts(corpus: Corpus, num_folds: int, recipe: Recipe) -> list[Corpus]:
-    """Each fold with the fold held out as its test, and a share of the rest as its dev."""
-    rows = [*corpus.train, *corpus.dev]
-    parts = []
-    for train, held_out in make_folds(rows, num_folds, seed=recipe.data.split_seed):
-        inside = [rows[i] for i in train]
-        share, everything = recipe.data.dev_share, list(range(len(inside)))
-        kept, dev = split_rows(inside, [1 - share, share], seed=recipe.data.split_seed) if share else (everything, [])
-        parts.append(
-            Corpus(
-                train=[inside[i] for i in kept],
-                dev=[inside[i] for i in dev],
-                test=[rows[i] for i in held_out],
-                notes=corpus.notes,
-            )
-        )
-    return parts
-
-
 def _as_json(values: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(values))
 
@@ -400,42 +324,3 @@ def _as_json(values: Mapping[str, Any]) -> Any:
 def _read_json(path: Path) -> dict[str, Any]:
     read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return read
-
-
-def _curve(path: Path, metric: str) -> list[dict[str, float]]:
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [
-        {"step": x["step"], "epoch": x["epoch"], "seconds": x["seconds"], "loss": x["loss"], "dev": x[f"dev_{metric}"]}
-        for x in lines
-        if f"dev_{metric}" in x
-    ]
-
-
-def _describe(corpus: Corpus, recipe: Recipe) -> dict[str, Any]:
-    parts = {"train": corpus.train, "dev": corpus.dev, "test": corpus.test}
-    labels, _ = find_labels(corpus.train)
-    counts: dict[str, dict[str, int]] = {}
-    for name, rows in parts.items():
-        counts[name] = dict.fromkeys(labels, 0)
-        for row in rows:
-            for label in row.label if isinstance(row.label, tuple) else (row.label,):
-                if label is not None:
-                    counts[name][label] = counts[name].get(label, 0) + 1
-    lengths = sorted(len(row.text) + len(row.text_b or "") for row in corpus.train)
-    return {
-        "sources": {name: getattr(recipe.data, name) or None for name in parts},
-        "sha256": corpus.digest(),
-        "task": recipe.task.task,
-        "pairs": corpus.train[0].text_b is not None,
-        "labels": list(labels),
-        "sizes": {name: len(rows) for name, rows in parts.items()},
-        "label_counts": counts,
-        "notes": corpus.notes,
-        "character_lengths": {
-            "p50": lengths[len(lengths) // 2],
-            "p95": lengths[int(0.95 * (len(lengths) - 1))],
-            "max": lengths[-1],
-        },
-    }

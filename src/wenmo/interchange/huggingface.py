@@ -30,7 +30,7 @@ from wenmo.models.config import ModelConfig
 from wenmo.models.pretraining_heads import MaskedLanguageModelHead, NextSentenceHead, ReplacedTokenHead
 from wenmo.models.registry import build_model
 from wenmo.models.shapes import shapes_only
-from wenmo.models.transformer import StackConfig
+from wenmo.models.stack import StackConfig
 
 CONFIG = "config.json"
 

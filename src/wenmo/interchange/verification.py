@@ -19,7 +19,7 @@ from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import head_module, to_huggingface
 from wenmo.models.registry import build_model
 from wenmo.models.shapes import shapes_only
-from wenmo.models.transformer import StackConfig
+from wenmo.models.stack import StackConfig
 
 _LENGTHS = (12, 7)
 """Tokens of the two texts, where the model reads as many."""

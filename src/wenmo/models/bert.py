@@ -19,7 +19,7 @@ from wenmo.features import Features, TokenBatch
 from wenmo.models.config import PairMode
 from wenmo.models.embeddings import PositionEmbeddings, TokenEmbeddings
 from wenmo.models.first_token import FirstTokenPooler, PoolerActivation, features_of_first_token
-from wenmo.models.transformer import StackConfig, stack_layer
+from wenmo.models.stack import StackConfig, stack_layer
 from wenmo.models.transformer_layers import Activation, StackOutput, TransformerStack, initialize_normal
 
 

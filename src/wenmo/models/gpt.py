@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from wenmo.features import Features, TokenBatch
 from wenmo.models.embeddings import TokenEmbeddings
 from wenmo.models.pooling import pool
+from wenmo.models.stack import StackConfig, stack_layer
 from wenmo.models.tracing import note
-from wenmo.models.transformer import StackConfig, stack_layer
 from wenmo.models.transformer_layers import (
     Activation,
     LayerCache,
