@@ -120,10 +120,10 @@ def test_the_settings_reach_every_layer() -> None:
         layer_norm_eps=1e-3,
     )
     model: Any = TransformerEncoder(config)
-    assert model.embeddings.dropout.p == 0.2
+    assert model.embeddings.dropout.prob == 0.2
     for layer in model.encoder.layers:
         assert layer.feed_forward.activation is nn.functional.gelu
-        assert layer.dropout.p == 0.2 and layer.attention.attention_probs_dropout_prob == 0.3
+        assert layer.dropout.prob == 0.2 and layer.attention.attention_probs_dropout_prob == 0.3
         assert {layer.attention_norm.eps, layer.feed_forward_norm.eps} == {1e-3}
 
 

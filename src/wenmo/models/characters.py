@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from wenmo.models.cells import LstmCell
 from wenmo.models.convolution import ngram_scores_and_maxima
+from wenmo.models.dropout import dropout
 from wenmo.models.embeddings import PADDING_ID
 from wenmo.models.packing import Packing
 from wenmo.models.scan import Course
@@ -59,7 +60,7 @@ class CharacterCnn(nn.Module):
         """
         width = self.conv.kernel_size[0]
         characters, index = torch.unique(character_ids, return_inverse=True)
-        vectors = F.dropout(self.embeddings(characters), self.dropout_prob, self.training)
+        vectors = dropout(self.embeddings(characters), self.dropout_prob, self.training)
         inside = character_ids != PADDING_ID
         # A word without characters keeps one n-gram, of zeros.
         counts = torch.cat([torch.ones_like(inside[:, :1]), inside[:, 1:]], dim=1)
@@ -93,7 +94,7 @@ class CharacterLstm(nn.Module):
         """``(words, num_characters)``, padded on the right with 0, to ``(words, size)``."""
         packing = Packing.of((character_ids != PADDING_ID).long())
         characters, index = torch.unique(packing.pack(character_ids), return_inverse=True)
-        x = F.dropout(self.embeddings(characters), self.dropout_prob, self.training).index_select(0, index)
+        x = dropout(self.embeddings(characters), self.dropout_prob, self.training).index_select(0, index)
         last = []
         for i, cell in enumerate(self.cells):
             assert isinstance(cell, LstmCell)

@@ -28,6 +28,7 @@ from wenmo.features import (
 )
 from wenmo.models.character_network import CharacterActivation, CharacterNetwork
 from wenmo.models.config import ModelConfig
+from wenmo.models.dropout import dropout
 from wenmo.models.packing import Packing
 from wenmo.models.pooling import pool
 from wenmo.models.projected import ProjectedLstmCell
@@ -236,7 +237,7 @@ class Elmo(nn.Module):
         layers, after = [torch.cat(halves, dim=1)], []
         for i, cells in enumerate(self.layers()):
             for direction, cell in enumerate(cells):
-                given = F.dropout(halves[direction], dropout_prob, self.training)
+                given = dropout(halves[direction], dropout_prob, self.training)
                 course = Course(packing, reverse=direction == 1)
                 output, behind = cell.run(cell.products(given), before[2 * i + direction], course)
                 halves[direction] = output + given if self.config.residual and i else output

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wenmo.errors import InputError
+from wenmo.models.dropout import Dropout
 from wenmo.models.tracing import note
 
 Channels = Literal["rand", "static", "non-static", "multichannel"]
@@ -146,7 +147,7 @@ class TokenEmbeddings(nn.Module):
         self.segments = nn.Embedding(type_vocab_size, self.width) if type_vocab_size else None
         self.tasks = nn.Embedding(task_type_vocab_size, self.width) if task_type_vocab_size else None
         self.norm = None if layer_norm_eps is None else nn.LayerNorm(self.width, eps=layer_norm_eps)
-        self.dropout = nn.Dropout(hidden_dropout_prob)
+        self.dropout = Dropout(hidden_dropout_prob)
 
     def load_vectors(self, matrix: Tensor) -> None:
         """Take given word vectors, as `WordEmbeddings.load_vectors` does."""

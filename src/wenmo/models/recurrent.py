@@ -15,7 +15,6 @@ from typing import ClassVar, Literal, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wenmo.features import Features, TokenBatch
 from wenmo.models.cells import (
@@ -30,6 +29,7 @@ from wenmo.models.cells import (
 )
 from wenmo.models.characters import CharacterCnn, CharacterFeatures, CharacterLstm
 from wenmo.models.config import ModelConfig
+from wenmo.models.dropout import dropout
 from wenmo.models.embeddings import Channels, WordEmbeddings
 from wenmo.models.packing import Packing
 from wenmo.models.pooling import AttentionPooling, pool
@@ -183,7 +183,7 @@ class RecurrentLayer(nn.Module):
         outputs, after = [], []
         for i, cell in enumerate(cast(list[Cell], list(self.cells))):
             course = Course(packing, reverse=i == 1, window_size=self.config.window_size)
-            dropped = F.dropout(cell.weight_hh, self.config.recurrent_dropout_prob, self.training)
+            dropped = dropout(cell.weight_hh, self.config.recurrent_dropout_prob, self.training)
             output = cell.run_fused(x, dropped, course) if states is None else None
             if output is None:
                 products = note("W x + b of all gates, all steps at once", cell.products(x), "tokens", "gates")
@@ -255,7 +255,7 @@ class RecurrentStack(nn.Module):
         after: list[list[Tensor]] = []
         for i, (layer, states) in enumerate(zip(self.layers, before, strict=True)):
             if i:
-                x = F.dropout(x, self.config.hidden_dropout_prob, self.training)
+                x = dropout(x, self.config.hidden_dropout_prob, self.training)
             x, behind = layer(x, packing, states)
             note(f"states behind every token, layer {i + 1}", x, "tokens", "hidden_size")
             after += behind
@@ -355,7 +355,7 @@ class Recurrent(nn.Module):
         if batch.character_ids is None:
             raise ValueError("this model looks into its words; give character_ids beside input_ids")
         found = self.characters(packing.pack(batch.character_ids))
-        return torch.cat([words, F.dropout(found, self.config.embedding_dropout_prob, self.training)], dim=1)
+        return torch.cat([words, dropout(found, self.config.embedding_dropout_prob, self.training)], dim=1)
 
     def _word_vectors(self, words: Tensor) -> Tensor:
         if not self.training:
@@ -365,8 +365,8 @@ class Recurrent(nn.Module):
 
     def _drop(self, vectors: Tensor) -> Tensor:
         """Dropout on numbers of vectors, and on whole ones."""
-        whole = F.dropout(vectors.new_ones(len(vectors), 1), self.config.word_dropout_prob, self.training)
-        return F.dropout(vectors, self.config.embedding_dropout_prob, self.training) * whole
+        whole = dropout(vectors.new_ones(len(vectors), 1), self.config.word_dropout_prob, self.training)
+        return dropout(vectors, self.config.embedding_dropout_prob, self.training) * whole
 
 
 def _make_characters(config: RecurrentConfig) -> CharacterCnn | CharacterLstm | None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from wenmo.models.dropout import dropout
 
 _EPS = 1e-12
 """Beneath the root of the variance, as in AllenNLP."""
@@ -54,7 +55,7 @@ class ScalarMix(nn.Module):
         shares = self.weights.softmax(dim=0)
         normed = [_normalized(layer, attention_mask) for layer in layers] if self.layer_norm else layers
         mixed = self.gamma * sum(share * layer for share, layer in zip(shares, normed, strict=True))
-        return F.dropout(mixed, self.dropout_prob, self.training)
+        return dropout(mixed, self.dropout_prob, self.training)
 
     def penalty(self) -> Tensor:
         """``λ‖w‖²``, to be added to the loss."""

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from wenmo.features import TokenBatch
 from wenmo.models.attention import AdditiveAttention, Attended, MultiplicativeAttention
 from wenmo.models.config import ModelConfig
+from wenmo.models.dropout import Dropout
 from wenmo.models.embeddings import PADDING_ID, WordEmbeddings
 from wenmo.models.packing import Packing
 from wenmo.models.recurrent import RecurrentConfig, RecurrentStack, RecurrentState
@@ -164,7 +165,7 @@ class Seq2Seq(nn.Module):
             self.readout = nn.Linear(width + config.embedding_size, 2 * config.embedding_size)
         self.classifier = None if config.tie_word_embeddings else nn.Linear(config.embedding_size, config.vocab_size)
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.tie_word_embeddings else None
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator) -> None:

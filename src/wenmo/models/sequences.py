@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from wenmo.features import Features, TokenBatch
+from wenmo.models.dropout import Dropout
 from wenmo.models.embeddings import PADDING_ID
 from wenmo.models.recurrent import Recurrent, RecurrentConfig, RecurrentStack, RecurrentState
 
@@ -42,7 +43,7 @@ class ManyToOne(nn.Module):
     def __init__(self, extractor: Recurrent, num_labels: int, dropout_prob: float = 0.0) -> None:
         super().__init__()
         self.extractor = extractor
-        self.dropout = nn.Dropout(dropout_prob)
+        self.dropout = Dropout(dropout_prob)
         self.classifier = nn.Linear(extractor.config.pooler_size, num_labels)
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -63,7 +64,7 @@ class ManyToMany(nn.Module):
     def __init__(self, extractor: Recurrent, num_labels: int, dropout_prob: float = 0.0) -> None:
         super().__init__()
         self.extractor = extractor
-        self.dropout = nn.Dropout(dropout_prob)
+        self.dropout = Dropout(dropout_prob)
         self.classifier = nn.Linear(extractor.config.hidden_size, num_labels)
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -90,7 +91,7 @@ class Decoder(nn.Module):
             )
         self.config = config
         self.extractor = Recurrent(config)
-        self.dropout = nn.Dropout(dropout_prob)
+        self.dropout = Dropout(dropout_prob)
         self.output = nn.Linear(config.hidden_size, config.vocab_size)
 
     def initialize(self, generator: torch.Generator) -> None:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from wenmo.features import Features, TokenBatch
 from wenmo.models.config import ModelConfig
 from wenmo.models.convolution import ngram_scores, ngram_scores_and_maxima
+from wenmo.models.dropout import dropout
 from wenmo.models.embeddings import Channels, WordEmbeddings
 from wenmo.models.tracing import note
 
@@ -105,7 +106,7 @@ class TextCnn(nn.Module):
         if length == 0:
             raise ValueError("the batch has length 0; drop rows without tokens, or let the tokenizer add [CLS]")
         vectors, index = self._distinct_vectors(batch)
-        vectors = F.dropout(vectors, self.config.embedding_dropout_prob, self.training)
+        vectors = dropout(vectors, self.config.embedding_dropout_prob, self.training)
         note("vectors of the distinct words", vectors, "words", "embedding_size")
         before, behind = self._margins()
         index = F.pad(index, (before, behind), value=len(vectors))  # (batch, before + length + behind)

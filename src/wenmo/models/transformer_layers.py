@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wenmo.models.attention import Attended, KeyValues, MultiHeadAttention
+from wenmo.models.dropout import Dropout
 from wenmo.models.tracing import note
 from wenmo.models.writing import by_text
 
@@ -115,7 +116,7 @@ class TransformerLayer(nn.Module):
         )
         norm = partial(nn.LayerNorm, hidden_size, eps=layer_norm_eps)
         self.norm_first = norm_first
-        self.dropout = nn.Dropout(hidden_dropout_prob)
+        self.dropout = Dropout(hidden_dropout_prob)
         self.attention = heads(use="causal" if causal else "self")
         self.attention_norm = norm()
         self.cross_attention = heads(use="cross") if cross_attention else None

@@ -17,6 +17,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.models.config import ModelConfig
+from wenmo.models.dropout import Dropout
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import answer_rows
 from wenmo.tasks.hierarchy import Hierarchy
@@ -248,7 +249,7 @@ class Classification(Task):
         self.metric: str = config.metric
         self.windows = windows
         """How a text is read that is longer than the extractor reads at once; None: as it is."""
-        self.dropout = nn.Dropout(config.dropout_prob)
+        self.dropout = Dropout(config.dropout_prob)
         self.hierarchy = Hierarchy(config.labels, config.hierarchy_separator) if config.hierarchy_separator else None
         self.outputs: tuple[str, ...] = config.labels
         """What the rows of the classifier stand for: the labels, or all nodes of their tree."""

@@ -28,6 +28,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
+from wenmo.models.dropout import Dropout
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import autocast, batches_of_store
 from wenmo.tasks.metrics import Interval
@@ -224,7 +225,7 @@ class Generation(Task):
         self.extractor_config = extractor_config
         self.config = config
         self.metric = config.metric
-        self.dropout = nn.Dropout(config.dropout_prob)
+        self.dropout = Dropout(config.dropout_prob)
         tied = getattr(extractor_config, "tie_word_embeddings", False)
         self.output = None if tied else nn.Linear(extractor_config.hidden_size, extractor_config.vocab_size)
         self._never = list(range(len(SPECIAL_TOKENS)))

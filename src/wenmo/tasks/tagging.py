@@ -26,6 +26,7 @@ from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
 from wenmo.models.crf import Allowed, LinearChainCrf, penalties, unpacked_tags, viterbi
+from wenmo.models.dropout import Dropout
 from wenmo.models.elmo import Elmo
 from wenmo.models.majority import Majority
 from wenmo.models.packing import Packing
@@ -306,7 +307,7 @@ class Tagging(Task):
         self.metric: str = config.metric
         self.piece_size = piece_size
         self._before, self._behind = before, behind
-        self.dropout = nn.Dropout(config.dropout_prob)
+        self.dropout = Dropout(config.dropout_prob)
         self.classifier = nn.Linear(extractor_config.hidden_size, len(config.labels))
         learns = extractor_config.fitting == "gradient"
         allowed = _allowed(config) if learns else None
