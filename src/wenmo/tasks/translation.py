@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wenmo.data.batching import TARGET, store_batch, token_batch
 from wenmo.data.long_texts import LongTexts
@@ -28,6 +27,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
+from wenmo.models.cross_entropy import summed_cross_entropy
 from wenmo.models.windows import Windows
 from wenmo.models.writing import Writer
 from wenmo.tasks import translation_metrics
@@ -174,10 +174,8 @@ class Translation(Task):
         read = example.decoder_input_ids
         hidden_states = self.writer.teach(example.batch, read, (read != self.tokenizer.pad_token_id).long())
         counted = example.labels != IGNORED_LABEL
-        logits = self.writer.logits(hidden_states[counted]).float()  # (counted tokens, vocab_size)
-        smoothing = self.config.label_smoothing
-        loss = F.cross_entropy(logits, example.labels[counted], reduction="sum", label_smoothing=smoothing)
-        return loss, counted.sum()
+        logits = self.writer.logits(hidden_states[counted])  # (counted tokens, vocab_size)
+        return summed_cross_entropy(logits, example.labels[counted], self.config.label_smoothing), counted.sum()
 
     def example(self, store: TokenStore, rows: NDArray[Any]) -> Example:
         """Texts, targets behind [BOS], and the targets themselves as labels."""
