@@ -69,9 +69,9 @@ def test_no_engine_sees_more_windows_at_once_than_it_should(
     make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = load(make_folder(data=IN_WINDOWS))
-    inner, seen = used._engine._engine, []  # type: ignore[attr-defined]
+    inner, seen = used.embedder._engine._engine, []  # type: ignore[attr-defined]
     pooled = inner.pooled
-    monkeypatch.setattr(inner, "pooled", lambda rows: seen.append(len(rows)) or pooled(rows))
+    monkeypatch.setattr(inner, "pooled", lambda rows, *how: seen.append(len(rows)) or pooled(rows, *how))
     monkeypatch.setattr(module, "_WINDOWS_AT_ONCE", 50)
     used.embed([long_text(2000)])
     assert max(seen) == 50 and sum(seen) == 1 + -(-(2000 - 6) // 4)

@@ -70,11 +70,14 @@ def test_a_pair_has_the_same_answer_alone_and_in_company(make_pairs: MakePairs, 
 
 
 @pytest.mark.parametrize("pair", ["siamese", "joined"])
-def test_the_packed_runtime_answers_pairs_like_the_model(make_pairs: MakePairs, pair: str) -> None:
-    folder = make_pairs("textcnn", pair)
+@pytest.mark.parametrize("model", ["textcnn", "bigru", "transformer", "bert"])
+def test_the_packed_runtime_answers_pairs_like_the_model(make_pairs: MakePairs, model: str, pair: str) -> None:
+    folder = make_pairs(model, pair)
     packed, plain = load(folder, runtime="packed"), load(folder, runtime="torch")
     assert packed.runtime == "packed"
     np.testing.assert_allclose(packed.probabilities(PAIRS), plain.probabilities(PAIRS), rtol=0, atol=1e-5)
+    for how in ("mean", "first"):
+        np.testing.assert_allclose(packed.embed(PAIRS, how), plain.embed(PAIRS, how), rtol=0, atol=1e-5)
 
 
 def test_one_pair_is_a_tuple_and_many_are_any_iterable(make_pairs: MakePairs) -> None:

@@ -19,7 +19,7 @@ from wenmo.inference.counts import TextCounts
 from wenmo.inference.engines import choose_engine, known_precision
 from wenmo.inference.long_texts import windowed
 from wenmo.inference.poolings import TokenPooling
-from wenmo.inference.texts import Columns, VectorModel, listed, own_vectors, pooled_vectors, windows
+from wenmo.inference.texts import Columns, VectorModel, listed, vectors_of, windows
 from wenmo.interchange.opening import OpenedFolder
 from wenmo.interchange.sentence_transformers import SentenceVectors
 from wenmo.models.config import ModelConfig
@@ -161,7 +161,7 @@ class Embedder:
 
     def own_vectors(self, columns: Columns) -> Tensor:
         """The vectors that a head on the model would see."""
-        return own_vectors(columns, self.model, self._engine, self.device, self._precision)
+        return self._vectors(columns, None)
 
     def predict(self, texts: Any, **settings: Any) -> NoReturn:
         """Nothing is answered.
@@ -207,9 +207,7 @@ class Embedder:
 
     @torch.inference_mode()
     def _vectors(self, columns: Columns, how: TokenPooling | None) -> Tensor:
-        if how is None:
-            return self.own_vectors(columns)
-        return pooled_vectors(columns, self.model, how, self.device, self._precision)
+        return vectors_of(columns, self.model, self._engine, self.device, self._precision, how)
 
 
 def _peek(texts: Iterable[Text]) -> tuple[Text | None, Iterable[Text]]:

@@ -1,8 +1,9 @@
 """What runs a model's weights: the model itself, or something faster that is proven equal to it.
 
-An engine takes texts as rows of token ids and gives each its ``pooler_output``. ``torch`` runs the model on padded
-batches. ``packed`` is for models on the CPU that have a faster form: recurrent ones, which have a file of their own
-(`wenmo.inference.recurrent_engine`), and a TextCNN, for which it rests on three facts:
+An engine takes texts as rows of token ids and gives each its ``pooler_output``, or a vector made of those of its
+tokens. ``torch`` runs the model on padded batches. ``packed`` is for models on the CPU that have a faster form:
+recurrent ones and Transformers, which have files of their own (`wenmo.inference.recurrent_engine`,
+`wenmo.inference.transformer_engine`), and a TextCNN, for which it rests on three facts:
 
 - What a word adds to a filter's answer depends on that word and its place in the n-gram alone. So the products of
   every word vector with every filter are computed once for the whole vocabulary, and a text needs no matrix product.
@@ -24,7 +25,9 @@ from torch.nn import functional as F
 from wenmo.data.batching import BatchOrder, token_batch
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
+from wenmo.inference.poolings import TokenPooling
 from wenmo.inference.recurrent_engine import PackedRecurrent, why_not_packed
+from wenmo.inference.transformer_engine import TRANSFORMERS, PackedTransformer
 from wenmo.inference.word_table import TABLE_BYTES, WordTable
 from wenmo.inference.word_table import TokenIds as TokenIds
 from wenmo.models.recurrent import Recurrent
@@ -46,8 +49,20 @@ class Engine(Protocol):
         """What a person calls it."""
         ...
 
-    def pooled(self, rows: Sequence[TokenIds]) -> Tensor:
-        """The ids of each text to ``(len(rows), pooler_size)``, in their order; there is at least one row."""
+    def pooled(
+        self, rows: Sequence[TokenIds], types: Sequence[TokenIds] | None = None, how: TokenPooling | None = None
+    ) -> Tensor:
+        """Texts to vectors, ``(len(rows), pooler_size)``, in their order.
+
+        Args:
+            rows: the ids of each text; there is at least one.
+            types: the ``token_type_ids`` of each text, as long as its ids; a model without segments ignores them.
+            how: what is made of the vectors of the tokens, ``(len(rows), hidden_size)``; None: the model's
+                ``pooler_output``.
+
+        Raises:
+            InputError: a text is longer than the model reads, or it has no such layer.
+        """
         ...
 
 
@@ -84,8 +99,11 @@ def choose_engine(extractor: nn.Module, runtime: str, device: torch.device, prec
     """
     if not packed_wanted(runtime, _why_not_packed(extractor, device)):
         return TorchEngine(extractor, device, precision)
+    dtype = torch.bfloat16 if precision == "bfloat16" else None
     if isinstance(extractor, Recurrent):
-        return PackedRecurrent(extractor, torch.bfloat16 if precision == "bfloat16" else None)
+        return PackedRecurrent(extractor, dtype)
+    if isinstance(extractor, TRANSFORMERS):
+        return PackedTransformer(extractor, dtype)
     assert isinstance(extractor, TextCnn)
     return PackedTextCnn(extractor, precision)
 
@@ -93,8 +111,10 @@ def choose_engine(extractor: nn.Module, runtime: str, device: torch.device, prec
 def _why_not_packed(extractor: nn.Module, device: torch.device) -> str:
     if isinstance(extractor, Recurrent):
         reason = why_not_packed(extractor)
+    elif isinstance(extractor, TRANSFORMERS):
+        reason = ""
     elif not isinstance(extractor, TextCnn):
-        reason = f"runs a TextCNN or a recurrent model, and this model is a {type(extractor).__name__}"
+        reason = f"runs a TextCNN, a recurrent model or a Transformer, and this is a {type(extractor).__name__}"
     elif extractor.config.pooling == "kmax":
         reason = "pools by max or average, and this TextCNN by kmax"
     else:
@@ -105,13 +125,20 @@ def _why_not_packed(extractor: nn.Module, device: torch.device) -> str:
 
 
 def run_in_batches(
-    rows: Sequence[TokenIds], compute: Callable[[TokenBatch], Tensor], device: torch.device, precision: Precision
+    rows: Sequence[TokenIds],
+    compute: Callable[[TokenBatch], Tensor],
+    device: torch.device,
+    precision: Precision,
+    types: Sequence[TokenIds] | None = None,
 ) -> Tensor:
     """Apply a function of a batch to padded batches of similar length; gives ``(len(rows), ...)`` in their order."""
     order = PADDED_BATCHES.epoch(_lengths(rows), 0)
     bfloat16 = precision == "bfloat16"
+    parts = []
     with torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext():
-        parts = [compute(token_batch([rows[i] for i in batch.tolist()]).to(device)) for batch in order]
+        for batch in (each.tolist() for each in order):
+            types_of_batch = None if types is None else [types[i] for i in batch]
+            parts.append(compute(token_batch([rows[i] for i in batch], types=types_of_batch).to(device)))
     return in_order(torch.cat(parts), np.concatenate(order))
 
 
@@ -125,13 +152,16 @@ class TorchEngine:
         self._device = device
         self._precision: Precision = precision
 
-    def pooled(self, rows: Sequence[TokenIds]) -> Tensor:
+    def pooled(
+        self, rows: Sequence[TokenIds], types: Sequence[TokenIds] | None = None, how: TokenPooling | None = None
+    ) -> Tensor:
         """See `Engine`."""
-        return run_in_batches(rows, self._pooler_output, self._device, self._precision)
 
-    def _pooler_output(self, batch: TokenBatch) -> Tensor:
-        pooled: Tensor = self._extractor(batch).pooler_output
-        return pooled
+        def vectors(batch: TokenBatch) -> Tensor:
+            found: Tensor = self._extractor(batch).pooler_output if how is None else how(self._extractor, batch)
+            return found
+
+        return run_in_batches(rows, vectors, self._device, self._precision, types)
 
 
 class PackedTextCnn:
@@ -145,6 +175,7 @@ class PackedTextCnn:
     def __init__(self, model: TextCnn, precision: Precision = "float32", *, table_bytes: int = TABLE_BYTES) -> None:
         self._config = model.config
         self._embeddings = model.embeddings
+        self._model_itself = TorchEngine(model, torch.device("cpu"), precision)
         state = model.state_dict()
         widths = range(len(model.convs))
         # (sum of widths * num_filters, embedding_size): the filters of one width and one place in the n-gram are a
@@ -156,8 +187,12 @@ class PackedTextCnn:
         self._table = WordTable(self._products, self._config.vocab_size, table_bytes // row_bytes)
 
     @torch.inference_mode()
-    def pooled(self, rows: Sequence[TokenIds]) -> Tensor:
-        """See `Engine`."""
+    def pooled(
+        self, rows: Sequence[TokenIds], types: Sequence[TokenIds] | None = None, how: TokenPooling | None = None
+    ) -> Tensor:
+        """See `Engine`; where ``how`` asks for vectors of tokens, the model itself gives them."""
+        if how is not None:
+            return self._model_itself.pooled(rows, types, how)
         lengths = _lengths(rows)
         if len(rows) > 1 and not self._table.covers(int(lengths.sum())):
             half = len(rows) // 2

@@ -44,8 +44,8 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
             beside its weights.
         device: such as ``cpu`` or ``cuda:1``; empty: a GPU where there is one.
         precision: ``float32`` or ``bfloat16``.
-        runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN or a recurrent model on the CPU), or
-            ``auto``, which takes the fastest that covers the model.
+        runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN, a recurrent model or a Transformer
+            on the CPU), or ``auto``, which takes the fastest that covers the model.
 
     Returns:
         For a classifier a `wenmo.inference.predictor.Predictor`, for a tagger a `wenmo.inference.tagging.Tagger`, for a

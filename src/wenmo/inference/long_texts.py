@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from wenmo.inference.engines import Engine, Runtime, TokenIds
+from wenmo.inference.poolings import TokenPooling
 from wenmo.models.windows import Windows
 
 _WINDOWS_AT_ONCE = 4096
@@ -23,9 +24,13 @@ class WindowedEngine:
         self.name: Runtime = engine.name
         self._engine, self._windows = engine, windows
 
-    def pooled(self, rows: Sequence[TokenIds]) -> Tensor:
+    def pooled(
+        self, rows: Sequence[TokenIds], types: Sequence[TokenIds] | None = None, how: TokenPooling | None = None
+    ) -> Tensor:
         """See `Engine`."""
-        return vectors_of_windows(rows, self._windows, self._engine.pooled)
+        if types is not None:  # a pair that is read as one text was cut to a window
+            return self._engine.pooled(rows, types, how)
+        return vectors_of_windows(rows, self._windows, lambda pieces: self._engine.pooled(pieces, None, how))
 
 
 def vectors_of_windows(

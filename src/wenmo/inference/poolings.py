@@ -64,10 +64,22 @@ class TokenPooling:
         if self.layers is None:
             return pool(extractor(batch).last_hidden_state, batch.attention_mask, self.how)
         states: tuple[Tensor, ...] = extractor(batch, output_hidden_states=True).hidden_states
+        chosen = [states[i] for i in self.chosen(len(states))]
+        mean = chosen[0] if len(chosen) == 1 else torch.stack(chosen).mean(dim=0)
+        return pool(mean, batch.attention_mask, self.how)
+
+    def chosen(self, num_states: int) -> list[int]:
+        """Which of the embeddings and all layers are averaged, in their order.
+
+        Raises:
+            InputError: the model has no layer of this number.
+        """
+        every = range(num_states)
+        if self.layers is None:
+            return [num_states - 1]
         if isinstance(self.layers, slice):
             # The embeddings are no layer: a model of fewer than four gives all it has.
-            chosen = states if self.layers.start is None else states[1:][self.layers]
-            return pool(torch.stack(chosen).mean(dim=0), batch.attention_mask, self.how)
-        if not -len(states) <= self.layers < len(states):
-            raise InputError(f"layer:{self.layers}: the model has layers 0 (the embeddings) to {len(states) - 1}")
-        return pool(states[self.layers], batch.attention_mask, self.how)
+            return list(every if self.layers.start is None else every[1:][self.layers])
+        if not -num_states <= self.layers < num_states:
+            raise InputError(f"layer:{self.layers}: the model has layers 0 (the embeddings) to {num_states - 1}")
+        return [every[self.layers]]

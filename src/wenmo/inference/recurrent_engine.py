@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wenmo.data.batching import token_batch
+from wenmo.inference.poolings import TokenPooling
 from wenmo.inference.word_table import TABLE_BYTES, TokenIds, WordTable
 from wenmo.models.cells import Cell
 from wenmo.models.packing import Packing
+from wenmo.models.pooling import pool
 from wenmo.models.products import multiplier
 from wenmo.models.recurrent import Recurrent, RecurrentLayer
 from wenmo.models.scan import Course, scan_without_gradients
@@ -61,14 +63,16 @@ class PackedRecurrent:
         self._table = WordTable(self._first_products, self._config.vocab_size, most_words)
 
     @torch.inference_mode()
-    def pooled(self, rows: Sequence[TokenIds]) -> Tensor:
-        """See `wenmo.inference.engines.Engine`."""
+    def pooled(
+        self, rows: Sequence[TokenIds], types: Sequence[TokenIds] | None = None, how: TokenPooling | None = None
+    ) -> Tensor:
+        """See `wenmo.inference.engines.Engine`; there is one layer to ask for, what the model says last."""
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         if len(rows) > 1 and not self._table.covers(int(lengths.sum())):
             half = len(rows) // 2
-            return torch.cat([self.pooled(rows[:half]), self.pooled(rows[half:])])
+            return torch.cat([self.pooled(part, None, how) for part in (rows[:half], rows[half:])])
         order = np.argsort(-lengths, kind="stable")
-        parts = [self._pooled_block([rows[i] for i in block.tolist()]) for block in self._blocks(order, lengths)]
+        parts = [self._pooled_block([rows[i] for i in block.tolist()], how) for block in self._blocks(order, lengths)]
         found = torch.cat(parts)
         pooled = torch.empty_like(found)
         pooled[torch.from_numpy(order)] = found
@@ -87,10 +91,11 @@ class PackedRecurrent:
             yield order[start : start + max(1, room)]
             start += max(1, room)
 
-    def _pooled_block(self, rows: list[TokenIds]) -> Tensor:
+    def _pooled_block(self, rows: list[TokenIds], how: TokenPooling | None) -> Tensor:
         packing, x = self._states_of(rows, self._table.rows_of)
         states = packing.unpack(x.to(self._model.embeddings.words.weight.dtype))
-        return self._model.pool(states, packing.unpack(x.new_ones(len(x), 1)).squeeze(2))
+        mask = packing.unpack(x.new_ones(len(x), 1)).squeeze(2)
+        return self._model.pool(states, mask) if how is None else pool(states, mask, how.how)
 
     def states(self, rows: Sequence[TokenIds], words: Tensor) -> Iterator[tuple[NDArray[np.int64], Packing, Tensor]]:
         """The state behind every token.

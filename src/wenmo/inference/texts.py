@@ -1,6 +1,6 @@
 """Texts and pairs on their way through a model: as many at a time as shall be in memory, then ids, then vectors."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -13,8 +13,7 @@ from wenmo.data.rows import Row, Text
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
-from wenmo.inference.engines import PADDED_BATCHES, Engine, Precision, TokenIds, in_order, run_in_batches
-from wenmo.inference.long_texts import vectors_of_windows
+from wenmo.inference.engines import PADDED_BATCHES, Engine, Precision, TokenIds, in_order
 from wenmo.inference.poolings import TokenPooling
 from wenmo.models.config import ModelConfig
 from wenmo.models.windows import Windows
@@ -82,53 +81,43 @@ def checked_texts(rows: Iterable[Row], pair: Pair) -> Iterator[Text]:
         yield text_of(row)
 
 
-def own_vectors(
-    columns: Columns, model: VectorModel, engine: Engine, device: torch.device, precision: Precision
+def vectors_of(
+    columns: Columns,
+    model: VectorModel,
+    engine: Engine,
+    device: torch.device,
+    precision: Precision,
+    how: TokenPooling | None = None,
 ) -> Tensor:
-    """``(rows, size)``: the vector that the classifier sees, of each text or pair."""
-    # Only the model itself reads token types, or compares two texts in a way of its own.
-    if (TYPES in columns and engine.name == "torch") or (SECOND in columns and model.compares):
-        return _in_batches(columns, model.vectors, device, precision)
-    if SECOND in columns:
-        return pair_vector(*engine.pooled([*columns[FIRST], *columns[SECOND]]).chunk(2))
-    return engine.pooled(columns[FIRST])
+    """``(rows, size)``: the vector that the classifier sees, of each text or pair.
 
-
-def pooled_vectors(
-    columns: Columns, model: VectorModel, how: TokenPooling, device: torch.device, precision: Precision
-) -> Tensor:
-    """The same, made of the vectors of the tokens.
+    Args:
+        columns: the texts.
+        model: what they are for.
+        engine: runs its extractor.
+        device: of the model.
+        precision: in which it runs.
+        how: vectors made of those of the tokens instead.
 
     Raises:
-        InputError: the model has none of a pair.
+        InputError: such vectors are asked for, and the model has none of a pair.
     """
-    if SECOND in columns and model.compares:
-        raise InputError("this model makes one vector of both texts, and none of their tokens; leave the pooling out")
-
-    def pooled(batch: TokenBatch) -> Tensor:
-        return how(model.extractor, batch)
-
-    def computed(rows: Sequence[TokenIds]) -> Tensor:
-        return run_in_batches(rows, pooled, device, precision)
-
-    if TYPES in columns:
-        return _in_batches(columns, lambda batch, _: pooled(batch), device, precision)
-    rows = [ids for name in (FIRST, SECOND) for ids in columns.get(name, ())]
-    vectors = vectors_of_windows(rows, model.windows, computed) if model.windows else computed(rows)
+    if SECOND in columns and model.compares:  # the model alone knows how
+        if how is not None:
+            raise InputError(
+                "this model makes one vector of both texts, and none of their tokens; leave the pooling out"
+            )
+        return _compared(columns, model, device, precision)
+    vectors = engine.pooled([*columns[FIRST], *columns.get(SECOND, ())], columns.get(TYPES), how)
     return pair_vector(*vectors.chunk(2)) if SECOND in columns else vectors
 
 
-def _in_batches(
-    columns: Columns,
-    compute: Callable[[TokenBatch, TokenBatch | None], Tensor],
-    device: torch.device,
-    precision: Precision,
-) -> Tensor:
+def _compared(columns: Columns, model: VectorModel, device: torch.device, precision: Precision) -> Tensor:
     store = TokenStore.from_rows(**columns)
     order = PADDED_BATCHES.epoch(row_places(store.columns), 0)
     parts = []
     with torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext():
         for rows in order:
             second = second_batch(store, rows)
-            parts.append(compute(store_batch(store, rows).to(device), second.to(device) if second else None))
+            parts.append(model.vectors(store_batch(store, rows).to(device), second.to(device) if second else None))
     return in_order(torch.cat(parts), np.concatenate(order))

@@ -185,11 +185,7 @@ class TokenEmbeddings(nn.Module):
         length = words.size(1)
         if length == 0:
             raise ValueError("the batch has length 0; drop rows without tokens, or let the tokenizer add [CLS]")
-        if past_length + length > self.max_position_embeddings:
-            raise InputError(
-                f"length {past_length + length} is over max_position_embeddings {self.max_position_embeddings}; "
-                f"cut the text (data.max_length), or train a model with a larger model.max_position_embeddings"
-            )
+        self.check_length(past_length + length)
         note("vectors of the words", words, "batch", "length", "embedding_size")
         if self.projection is not None and not self.projects_sum:
             words = self.projection(words)  # (batch, length, hidden_size)
@@ -205,6 +201,18 @@ class TokenEmbeddings(nn.Module):
         if self.projection is not None and self.projects_sum:
             embedded = self.projection(embedded)  # (batch, length, hidden_size)
         return embedded
+
+    def check_length(self, length: int) -> None:
+        """Make sure that there are positions for a text of so many tokens.
+
+        Raises:
+            InputError: there are not.
+        """
+        if length > self.max_position_embeddings:
+            raise InputError(
+                f"length {length} is over max_position_embeddings {self.max_position_embeddings}; "
+                f"cut the text (data.max_length), or train a model with a larger model.max_position_embeddings"
+            )
 
     def _positions(self, position_ids: Tensor, dtype: torch.dtype) -> Tensor:
         if self.positions is None:

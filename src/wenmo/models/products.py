@@ -24,7 +24,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    if not _has_onednn(x):
+    if not has_onednn(x):
         return F.linear(x, weight, bias)
     product: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
     return product
@@ -39,7 +39,7 @@ def multiplier(weight: Tensor, num_rows: int, bias: Tensor | None = None) -> Mul
         bias: ``(output_size,)``.
     """
     weight, bias = weight.detach(), None if bias is None else bias.detach()
-    if not _has_onednn(weight):
+    if not has_onednn(weight):
         return lambda x: F.linear(x, weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), num_rows)
     return lambda x: _onednn(x, packed, bias) if len(x) else F.linear(x, weight, bias)
@@ -68,7 +68,7 @@ class _Linear(torch.autograd.Function):
 
 def weight_gradient(above: Tensor, x: Tensor) -> Tensor:
     """``aboveᵀ x``: from ``(rows, output_size)`` and ``(rows, input_size)`` to ``(output_size, input_size)``."""
-    return _onednn(above.t(), x.t(), None) if _has_onednn(x) and len(x) else above.t() @ x
+    return _onednn(above.t(), x.t(), None) if has_onednn(x) and len(x) else above.t() @ x
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -76,7 +76,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return product
 
 
-def _has_onednn(x: Tensor) -> bool:
+def has_onednn(x: Tensor) -> bool:
     """Whether oneDNN multiplies such a tensor here."""
     return x.device.type == "cpu" and x.dtype in _ONEDNN_TYPES and x.numel() > 0 and _onednn_is_there()
 
