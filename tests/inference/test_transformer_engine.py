@@ -16,7 +16,7 @@ from wenmo.errors import InputError
 from wenmo.inference import packed_attention, transformer_engine
 from wenmo.inference.engines import TorchEngine, choose_engine
 from wenmo.inference.loading import load
-from wenmo.inference.packed_attention import Group, attend, groups_of
+from wenmo.inference.packed_attention import Group, PackedAttention, groups_of
 from wenmo.inference.poolings import TokenPooling
 from wenmo.inference.transformer_engine import PackedTransformer
 from wenmo.models.bert import Bert, BertConfig
@@ -207,20 +207,35 @@ def test_groups_are_texts_of_one_length() -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 20_000, 1 << 22])
+@pytest.mark.parametrize("padding", [0, 4, 1000])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("causal", [False, True])
 def test_attention_is_equation_1_in_every_precision(
-    dtype: torch.dtype, at_once: int, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, padding: int, at_once: int, causal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packed_attention, "_WEIGHTS_AT_ONCE", at_once)  # fused, some texts at a time, all texts
-    lengths = np.repeat([100, 64, 31, 17, 15, 1], [1, 3, 2, 40, 1, 2])
+    monkeypatch.setattr(packed_attention, "_MOST_PADDING", padding)
+    lengths = np.repeat([100, 64, 63, 31, 30, 17, 15, 14, 1], [1, 3, 1, 2, 1, 40, 1, 1, 2])
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(int(lengths.sum()), 3, 2, 8, dtype=torch.float64, generator=generator).to(dtype)
-    found = attend(x.flatten(1), groups_of(lengths), 2)
+    found = PackedAttention(lengths, 2, dtype, causal=causal)(x.flatten(1))
     assert found.dtype == dtype
     tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.05}[dtype]
     for start, end in itertools.pairwise(np.cumsum([0, *lengths]).tolist()):
         q, k, v = x[start:end].double().permute(1, 2, 0, 3)
-        expected = torch.softmax(q @ k.transpose(1, 2), dim=-1) @ v
+        later = torch.ones(end - start, end - start).triu(1).bool() & causal
+        expected = torch.softmax((q @ k.transpose(1, 2)).masked_fill(later, -torch.inf), dim=-1) @ v
         torch.testing.assert_close(
             found[start:end].double(), expected.transpose(0, 1).flatten(1), rtol=0, atol=tolerance
         )
+
+
+def test_texts_of_nearly_one_length_are_looked_at_together_where_that_is_faster() -> None:
+    if not packed_attention._multiplies_bfloat16():
+        pytest.skip("this processor does not multiply in bfloat16")
+    lengths = np.array([20, 20, 18, 17, 9, 9])
+    ends = [rows.stop for rows, _ in PackedAttention(lengths, 2, torch.bfloat16)._parts]
+    assert ends == [93]
+    lengths = np.array([60, 59, 20, 19])
+    assert [rows.stop for rows, _ in PackedAttention(lengths, 2, torch.bfloat16)._parts] == [119, 158]
+    assert [rows.stop for rows, _ in PackedAttention(lengths, 2, torch.float32)._parts] == [60, 119, 139, 158]

@@ -12,7 +12,7 @@
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wenmo.inference.packed_attention import Group, attend, groups_of
+from wenmo.inference.packed_attention import Group, PackedAttention, groups_of
 from wenmo.inference.poolings import TokenPooling
 from wenmo.inference.word_table import TokenIds
+from wenmo.models.attention import MultiHeadAttention
 from wenmo.models.bert import Bert
 from wenmo.models.ernie import Ernie
 from wenmo.models.fused_products import FusedLinear
@@ -59,13 +60,12 @@ class PackedTransformer:
         self._embeddings = model.embeddings
         stack: TransformerStack = model.decoder if isinstance(model, Gpt) else model.encoder
         self._own_dtype = model.embeddings.words.words.weight.dtype
-        dtype = dtype or self._own_dtype
-        act = model.config.hidden_act
-        self._layers = [
-            _PreparedLayer(layer, act, dtype) for layer in stack.layers if isinstance(layer, TransformerLayer)
-        ]
+        self._dtype = dtype or self._own_dtype
+        layers = cast(list[TransformerLayer], list(stack.layers))
+        self._layers = [_PreparedLayer(layer, model.config.hidden_act, self._dtype) for layer in layers]
+        self._num_heads, self._causal = model.config.num_attention_heads, isinstance(model, Gpt)
         # A sum that is never normalised keeps what it has: in bfloat16 each layer would round all that is in it.
-        self._sum_dtype = self._own_dtype if model.config.norm_first else dtype
+        self._sum_dtype = self._own_dtype if model.config.norm_first else self._dtype
         self._final_norm = stack.final_norm
         self._how = TokenPooling(_own_pooling(model))
         self._pooler = model.pooler if isinstance(model, Bert | Ernie) else None
@@ -97,18 +97,16 @@ class PackedTransformer:
                 for each in (rows, types)
             )
             assert ids is not None
-            yield Block(part, groups, self._states(ids, types_of_part, groups, chosen, how.how))
+            attention = PackedAttention(lengths[part], self._num_heads, self._dtype, causal=self._causal)
+            only = _only(groups, how.how) if len(chosen) == 1 else None
+            states = self._states(self._embedded(ids, types_of_part, groups), attention, chosen, only)
+            yield Block(part, groups, states)
 
-    def _states(
-        self, ids: Tensor, types: Tensor | None, groups: list[Group], chosen: list[int], how: Pooling
-    ) -> Tensor:
-        """The mean of the chosen layers."""
-        x = self._embedded(ids, types, groups)
+    def _states(self, x: Tensor, attention: PackedAttention, chosen: list[int], only: Tensor | None) -> Tensor:
+        """The mean of the chosen layers; of the last one only some rows."""
         kept = [x] if 0 in chosen else []
-        last = chosen[-1]
-        for i, layer in enumerate(self._layers[:last], start=1):
-            only = _only(groups, how) if i == last and len(chosen) == 1 else None
-            x = layer(x, groups, only)
+        for i, layer in enumerate(self._layers[: chosen[-1]], start=1):
+            x = layer(x, attention, only if i == chosen[-1] else None)
             if i == len(self._layers) and self._final_norm is not None:
                 x = _normalized(x, self._final_norm)
             if i in chosen:
@@ -130,25 +128,17 @@ class _PreparedLayer:
 
     def __init__(self, layer: TransformerLayer, activation: Activation, dtype: torch.dtype) -> None:
         attention, feed_forward = layer.attention, layer.feed_forward
-        self._num_heads, self._causal = attention.num_attention_heads, attention.use == "causal"
         self._activation, self._norm_first, self._dtype = activation, layer.norm_first, dtype
-        self._query_key_value = FusedLinear(
-            *_scaled_queries(attention.query_key_value, self._num_heads, dtype), _TOKENS_AT_ONCE
-        )
+        self._query_key_value = FusedLinear(*_scaled_queries(attention, dtype), _TOKENS_AT_ONCE)
         self._context, self._inner, self._outer = (
             FusedLinear.of(each, _TOKENS_AT_ONCE, dtype)
             for each in (attention.output, feed_forward.intermediate, feed_forward.output)
         )
         self._attention_norm, self._feed_forward_norm = layer.attention_norm, layer.feed_forward_norm
 
-    def __call__(self, x: Tensor, groups: list[Group], only: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, attention: PackedAttention, only: Tensor | None) -> Tensor:
         """``(tokens, hidden_size)`` to the same; with ``only`` to those rows."""
-        context = attend(
-            self._query_key_value(self._before(x, self._attention_norm)),
-            groups,
-            self._num_heads,
-            causal=self._causal,
-        )
+        context = attention(self._query_key_value(self._before(x, self._attention_norm)))
         if only is not None:
             x, context = x[only], context[only]
         x = self._after(self._context.added_to(x, context), self._attention_norm)
@@ -169,11 +159,12 @@ def _own_pooling(model: PackableTransformer) -> Pooling:
     return "last" if isinstance(model, Gpt) else "first"
 
 
-def _scaled_queries(linear: nn.Linear, num_heads: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _scaled_queries(attention: MultiHeadAttention, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Weight and bias of queries, keys and values, the queries divided by the root of their size."""
+    linear = attention.query_key_value
     size = linear.in_features
     scale = linear.weight.new_ones(3 * size)
-    scale[:size] = (size // num_heads) ** -0.5
+    scale[:size] = (size // attention.num_attention_heads) ** -0.5
     weight, bias = linear.weight.detach() * scale.unsqueeze(1), linear.bias.detach() * scale
     return weight.to(dtype), bias.to(dtype)
 
