@@ -98,20 +98,21 @@ class PackedTransformer:
             )
             assert ids is not None
             attention = PackedAttention(lengths[part], self._num_heads, self._dtype, causal=self._causal)
-            only = _only(groups, how.how) if len(chosen) == 1 else None
+            only = _only(groups, how.how)
             states = self._states(self._embedded(ids, types_of_part, groups), attention, chosen, only)
             yield Block(part, groups, states)
 
     def _states(self, x: Tensor, attention: PackedAttention, chosen: list[int], only: Tensor | None) -> Tensor:
-        """The mean of the chosen layers; of the last one only some rows."""
+        """The mean of the chosen layers; of some rows alone, where the others are not asked for."""
         kept = [x] if 0 in chosen else []
         for i, layer in enumerate(self._layers[: chosen[-1]], start=1):
-            x = layer(x, attention, only if i == chosen[-1] else None)
+            x = layer(x, attention, only if chosen == [i] else None)
             if i == len(self._layers) and self._final_norm is not None:
                 x = _normalized(x, self._final_norm)
             if i in chosen:
                 kept.append(x)
-        return kept[0] if len(kept) == 1 else torch.stack(kept).to(self._own_dtype).mean(dim=0)
+        mean = kept[0] if len(kept) == 1 else torch.stack(kept).to(self._own_dtype).mean(dim=0)
+        return mean if only is None or len(mean) == len(only) else mean[only]
 
     def _embedded(self, ids: Tensor, types: Tensor | None, groups: list[Group]) -> Tensor:
         places = torch.cat([torch.arange(group.length).repeat(group.num_texts) for group in groups])
@@ -204,10 +205,6 @@ def _pooled(block: Block, how: Pooling) -> Tensor:
     vectors = []
     for group in block.groups:
         states = block.states[group.rows].view(group.num_texts, group.length, -1)
-        if how == "mean":
-            vectors.append(states.mean(dim=1, dtype=torch.promote_types(states.dtype, torch.float32)))
-        elif how == "max":
-            vectors.append(states.amax(dim=1))
-        else:
-            vectors.append(states[:, 0 if how == "first" else -1])
+        exact = torch.promote_types(states.dtype, torch.float32)
+        vectors.append(states.amax(dim=1) if how == "max" else states.mean(dim=1, dtype=exact))
     return torch.cat(vectors)
