@@ -357,7 +357,15 @@ def main() -> None:
                 rows += measure(name, kind, size, rounds, Path(place), peak)
     if options.json:
         described = {"threads": torch.get_num_threads(), "torch": torch.__version__, "not_installed": missing}
-        print(json.dumps({**described, "peak_gflops": peak.reached, "rows": rows}))
+        print(
+            json.dumps(
+                {
+                    **described,
+                    "peak_gflops": {name: round(each, 1) for name, each in peak.reached.items()},
+                    "rows": rows,
+                }
+            )
+        )
         return
     for row in rows:
         print(

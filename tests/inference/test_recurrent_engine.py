@@ -10,7 +10,8 @@ import torch
 from wenmo.data.batching import token_batch
 from wenmo.errors import InputError
 from wenmo.inference import recurrent_engine
-from wenmo.inference.engines import choose_engine
+from wenmo.inference.engines import TorchEngine, choose_engine
+from wenmo.inference.poolings import TokenPooling
 from wenmo.inference.recurrent_engine import PackedRecurrent
 from wenmo.models.recurrent import Recurrent, RecurrentConfig
 
@@ -123,3 +124,11 @@ def test_auto_takes_the_packed_engine_in_the_precision_asked_for() -> None:
     exact, rough = (choose_engine(model, "auto", CPU, precision) for precision in ("float32", "bfloat16"))  # type: ignore[arg-type]
     assert exact.name == rough.name == "packed"
     assert not torch.equal(exact.pooled(rows), rough.pooled(rows))
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "first", "last"])
+def test_vectors_of_tokens_are_pooled_as_the_model_pools_them(how: str) -> None:
+    model, rows = model_of(bidirectional=True).double(), texts_of([7, 1, 0, 12, 7])
+    pooling = TokenPooling.named(how)
+    expected = torch.cat([TorchEngine(model, CPU).pooled([row], None, pooling) for row in rows])
+    torch.testing.assert_close(PackedRecurrent(model).pooled(rows, None, pooling), expected, rtol=0, atol=1e-12)
