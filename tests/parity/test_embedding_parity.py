@@ -54,6 +54,12 @@ def test_a_released_sentence_model_gives_what_its_own_tools_give(minilm: Path) -
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
+def test_a_released_sentence_model_in_bfloat16_points_the_same_way(minilm: Path) -> None:
+    exact, rough = (wenmo.load(minilm, runtime="packed", precision=each) for each in ("float32", "bfloat16"))
+    cosines = (exact.embed(TEXTS) * rough.embed(TEXTS)).sum(axis=1)
+    assert cosines.min() > 0.999 and cosines.max() < 1.001
+
+
 def test_every_pooling_is_that_of_the_layers_of_transformers(tmp_path: Path, save_bert: Callable[..., Any]) -> None:
     save_bert(tmp_path, num_hidden_layers=5)
     states = token_states(tmp_path, 40)
