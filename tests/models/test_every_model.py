@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from wenmo.features import TokenBatch
+from wenmo.inference.engines import choose_engine
+from wenmo.inference.poolings import TokenPooling
+from wenmo.models.pooling import Pooling
 from wenmo.models.registry import build_model, config_from_dict, list_models, preset, presets, with_sizes
 
 MODELS = sorted(name for name, each in presets().items() if "classify" in each.load_config_class().tasks)
@@ -63,6 +67,23 @@ def test_the_order_of_the_rows_does_not_matter(
     model = tiny(name)
     forward, backward = model(batch_of(TEXTS)), model(batch_of(TEXTS[::-1]))
     torch.testing.assert_close(forward.pooler_output, backward.pooler_output.flip(0), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", [None, "mean", "max", "first", "last"])
+@pytest.mark.parametrize("name", MODELS)
+def test_what_auto_takes_to_run_it_gives_what_the_model_gives(
+    name: str, how: Pooling | None, tiny: Callable[..., nn.Module]
+) -> None:
+    model = tiny(name)
+    rows = [np.array(text, np.int32) for text in [*TEXTS, []]]
+    types = [(np.arange(len(row)) > 1).astype(np.int32) for row in rows]
+    pooling = None if how is None else TokenPooling(how)
+    engine, itself = (choose_engine(model, runtime, torch.device("cpu"), "float32") for runtime in ("auto", "torch"))
+    for given in (None, types):
+        with torch.no_grad():
+            together = engine.pooled(rows, given, pooling)
+            alone = [itself.pooled([row], given and [given[i]], pooling) for i, row in enumerate(rows)]
+        torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -124,7 +124,7 @@ class _Written:
         x = x.view(self._num_texts, self._length, 3, num_heads, -1)
         shape = (self._num_texts, self._length, num_heads, x.size(-1))
         found = context.new_empty(shape) if self._is_padded else context.view(shape)
-        at_once = max(1, _WEIGHTS_AT_ONCE // (num_heads * self._length * self._width))
+        at_once = _WEIGHTS_AT_ONCE // (num_heads * self._length * self._width)
         for first in range(0, self._num_texts, at_once):
             texts = slice(first, first + at_once)
             found[texts].copy_(self._looked(x[texts], texts).transpose(1, 2))
