@@ -69,4 +69,4 @@ def test_a_fine_tuned_classifier_has_the_logits_of_transformers(
             found.append(theirs(**batch).logits[0].softmax(dim=0))
     ours = torch.from_numpy(wenmo.load(out).probabilities(PAIRS))
     torch.testing.assert_close(ours, torch.stack(found), rtol=0, atol=1e-5)
-    assert (ours[0] - ours[1]).abs().max() > 1e-4
+    assert (ours - ours[0]).abs().max() > 5e-5  # the answers differ by more than what is allowed above
