@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wenmo.features import Features, TokenBatch
 from wenmo.models.config import PairMode
+from wenmo.models.depths import Depths
 from wenmo.models.embeddings import PositionEmbeddings, TokenEmbeddings
 from wenmo.models.first_token import FirstTokenPooler, PoolerActivation, features_of_first_token
 from wenmo.models.stack import StackConfig, stack_layer
@@ -144,6 +145,10 @@ class Bert(nn.Module):
             output_attentions=output_attentions,
         )
         return features_of_first_token(output, batch.attention_mask, self.pooler)
+
+    def depths(self) -> Depths:
+        """The embeddings, then each layer; see `wenmo.models.depths`."""
+        return [[self.embeddings], *self.encoder.depths()]
 
     def word_table(self) -> Tensor:
         """``(vocab_size, embedding_size)``: the vectors of the words, for foretelling with them."""

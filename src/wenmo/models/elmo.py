@@ -28,6 +28,7 @@ from wenmo.features import (
 )
 from wenmo.models.character_network import CharacterActivation, CharacterNetwork
 from wenmo.models.config import ModelConfig
+from wenmo.models.depths import Depths
 from wenmo.models.dropout import dropout
 from wenmo.models.packing import Packing
 from wenmo.models.pooling import pool
@@ -175,6 +176,10 @@ class Elmo(nn.Module):
         """Of each layer the cell that reads from left to right, and the one that reads from right to left."""
         pairs = zip(self.forward_cells, self.backward_cells, strict=True)
         return cast(list[tuple[ProjectedLstmCell, ProjectedLstmCell]], list(pairs))
+
+    def depths(self) -> Depths:
+        """The characters, then both directions of each layer; see `wenmo.models.depths`."""
+        return [[self.characters], *(list[nn.Module](cells) for cells in self.layers())]
 
     def forward(self, batch: TokenBatch, *, output_hidden_states: bool = False) -> Features:
         """Read each text in both directions.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wenmo.features import Features, TokenBatch
+from wenmo.models.depths import Depths
 from wenmo.models.embeddings import TokenEmbeddings
 from wenmo.models.pooling import pool
 from wenmo.models.stack import StackConfig, stack_layer
@@ -144,6 +145,10 @@ class Gpt(nn.Module):
             attentions=output.attentions,
             past_key_values=output.past_key_values,
         )
+
+    def depths(self) -> Depths:
+        """The embeddings, then each layer; see `wenmo.models.depths`."""
+        return [[self.embeddings], *self.decoder.depths()]
 
     def word_table(self) -> Tensor:
         """``(vocab_size, hidden_size)``: the vectors of the words, for foretelling with them."""

@@ -29,6 +29,7 @@ from wenmo.models.cells import (
 )
 from wenmo.models.characters import CharacterCnn, CharacterFeatures, CharacterLstm
 from wenmo.models.config import ModelConfig
+from wenmo.models.depths import Depths
 from wenmo.models.dropout import dropout
 from wenmo.models.embeddings import Channels, WordEmbeddings
 from wenmo.models.packing import Packing
@@ -327,6 +328,11 @@ class Recurrent(nn.Module):
         states = packing.unpack(packed)
         pooled = self.pool(states, batch.attention_mask)
         return Features(last_hidden_state=states, pooler_output=pooled, past_key_values=state if use_cache else None)
+
+    def depths(self) -> Depths:
+        """Words and characters, then all directions of each layer; see `wenmo.models.depths`."""
+        characters = [] if self.characters is None else [self.characters]
+        return [[self.embeddings, *characters], *([layer] for layer in self.stack.layers)]
 
     def pool(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """``(batch, length, hidden_size)`` to ``(batch, hidden_size)`` as the config says."""

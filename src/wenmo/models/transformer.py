@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from wenmo.features import Features, TokenBatch
 from wenmo.models.config import PairMode
+from wenmo.models.depths import Depths
 from wenmo.models.embeddings import PADDING_ID, Channels, TokenEmbeddings
 from wenmo.models.pooling import pool
 from wenmo.models.stack import StackConfig, stack_layer
@@ -106,6 +107,10 @@ class TransformerEncoder(nn.Module):
             hidden_states=output.hidden_states,
             attentions=output.attentions,
         )
+
+    def depths(self) -> Depths:
+        """The embeddings, then each layer; see `wenmo.models.depths`."""
+        return [[self.embeddings], *self.encoder.depths()]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wenmo.models.attention import Attended, KeyValues, MultiHeadAttention
+from wenmo.models.depths import Depths
 from wenmo.models.dropout import Dropout
 from wenmo.models.tracing import note
 from wenmo.models.writing import by_text
@@ -260,6 +261,13 @@ class TransformerStack(nn.Module):
             cross_attentions=tuple(cross_attentions) or None,
             past_key_values=tuple(caches) if use_cache else None,
         )
+
+    def depths(self) -> Depths:
+        """Each layer; the norm behind the last one belongs to it."""
+        found: Depths = [[layer] for layer in self._layers()]
+        if self.final_norm is not None:
+            found[-1].append(self.final_norm)
+        return found
 
     def _layers(self) -> list[TransformerLayer]:
         return cast(list[TransformerLayer], list(self.layers))

@@ -86,7 +86,8 @@ def build_task(
     task.take_tokenizer(tokenizer)
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     if recipe.checkpoint:
-        load_start(task.extractor, config, Path(located(recipe.checkpoint)))
+        new_layers = recipe.training.reinitialize_layers
+        load_start(task.extractor, config, Path(located(recipe.checkpoint)), new_layers=new_layers)
         start_head(task, recipe.training.seed)
     coverage = None
     if vectors is not None:

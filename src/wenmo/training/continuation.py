@@ -14,6 +14,8 @@ from wenmo.training.recipe import DataSettings
 
 _OF_THE_ROWS = ("labels",)
 """Settings of a task that its rows tell."""
+_OF_THE_START = ("reinitialize_layers",)
+"""Settings of the training that say how it began."""
 _KEPT_OF_THE_DATA = ("tokenizer", "max_length", "long_texts", "window_overlap", "bucket")
 
 
@@ -34,7 +36,7 @@ def settings_of(start: Path, model: str | None) -> dict[str, Any]:
         "model": config.to_dict(),
         "task": {name: value for name, value in old["task"].items() if name not in _OF_THE_ROWS},
         "data": {name: old["data"][name] for name in _KEPT_OF_THE_DATA if name in old["data"]},
-        "training": old["training"],
+        "training": {name: value for name, value in old["training"].items() if name not in _OF_THE_START},
     }
 
 

@@ -21,6 +21,11 @@ def refuse_what_cannot_apply(recipe: Recipe) -> None:
         InputError: a setting cannot apply to the model, or two settings would correct the same thing twice.
     """
     task = recipe.task
+    if recipe.training.reinitialize_layers and not recipe.checkpoint:
+        raise InputError(
+            f"training.reinitialize_layers={recipe.training.reinitialize_layers}: layers start anew where the others "
+            "come from a checkpoint; name one, as --model bert:FOLDER, or leave it out"
+        )
     if not isinstance(task, ClassificationConfig):
         if recipe.training.sampling == "balanced":
             raise InputError("training.sampling=balanced is for texts with a label; leave it out")

@@ -30,6 +30,7 @@ from wenmo.tasks.task import Example, Task
 from wenmo.training import checkpointing as ckpt
 from wenmo.training.averaging import WeightAverage
 from wenmo.training.distribution import World
+from wenmo.training.layers import GradualUnfreezing, freeze
 from wenmo.training.optimization import (
     build_optimizers,
     gradients_of,
@@ -70,12 +71,15 @@ class Loop:
         self._order = BatchOrder(
             batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, bucket=bucket, seed=settings.seed
         )
+        freeze(self.task, settings)
         self.optimizers = build_optimizers(task, settings, settings.lazy_rows and self.world.size == 1)
+        self._unfreezing = GradualUnfreezing(task, settings.unfreeze_epochs) if settings.unfreeze_epochs else None
         self.state = ckpt.RunState()
         self._best: dict[str, Tensor] | None = None
         self._average = WeightAverage(self.task, settings.average_decay) if settings.average_decay else None
         self._log = JsonLog(folder / "training.jsonl") if self.world.is_main else None
         self._norm = 0.0
+        self._rate = 0.0
         self._batches_of_epoch = 1
         self._last_save = time.monotonic()
 
@@ -158,6 +162,8 @@ class Loop:
     def _update(self, group: Sequence[tuple[Rows, bool]], total: int) -> float:
         """One step of the optimizer over some batches; the mean loss of their counted labels."""
         self.task.train()
+        if self._unfreezing is not None:
+            self._unfreezing.begin(self.state.epoch)
         self._seed_update()
         losses, count = torch.zeros(1, device=self.device), torch.zeros(1, device=self.device)
         for rows, counts in group:
@@ -174,9 +180,10 @@ class Loop:
         self._norm = scale_and_clip(gradients, labels, self.settings)
         self._refuse_nonsense(loss_value / labels)
         factor = rate_factor(self.state.step + 1, total, self.settings)
+        self._rate = self.settings.learning_rate * factor
         for optimizer in self.optimizers:
             for parameters in optimizer.param_groups:
-                parameters["lr"] = self.settings.learning_rate * factor
+                parameters["lr"] = parameters["peak_rate"] * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.task.constrain()
@@ -235,7 +242,7 @@ class Loop:
             "step": self.state.step,
             "epoch": round(self.state.epoch + self.state.batch / self._batches_of_epoch, 3),
             "loss": self.state.loss_sum / max(1.0, self.state.loss_count),
-            "learning_rate": self.optimizers[0].param_groups[0]["lr"],
+            "learning_rate": self._rate,
             "gradient_norm": self._norm,
             "seconds": round(self.state.seconds, 3),
         }

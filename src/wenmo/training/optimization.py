@@ -6,13 +6,14 @@ is by far the largest part of a small model, and a batch touches a few hundredth
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wenmo.models.embeddings import WordEmbeddings
+from wenmo.training.layers import learning_rates
 from wenmo.training.recipe import TrainingSettings
 
 
@@ -25,8 +26,8 @@ class RowOptimizer(torch.optim.Optimizer):
     decay of its weights.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> None:
-        super().__init__(list(parameters), {"lr": settings.learning_rate})
+    def __init__(self, groups: Iterable[dict[str, Any]], settings: TrainingSettings) -> None:
+        super().__init__(list(groups), {"lr": settings.learning_rate})
         self._rule: Callable[..., None] = {
             "adadelta": _adadelta_rows,
             "adam": _adam_rows,
@@ -108,15 +109,34 @@ def _sgd_rows(
 
 
 def build_optimizers(task: nn.Module, settings: TrainingSettings, lazy_rows: bool) -> list[torch.optim.Optimizer]:
-    """One optimizer for the tables of vectors whose rows are updated lazily, one for everything else."""
+    """One optimizer for the tables of vectors whose rows are updated lazily, one for everything else.
+
+    Each group of parameters keeps the highest rate that it may have as ``peak_rate``.
+
+    Raises:
+        InputError: as `wenmo.training.layers.learning_rates`.
+    """
+    rates = learning_rates(task, settings)
     tables = _tables(task) if lazy_rows else []
     for table in tables:
         table.sparse = True
     rows = [parameter for table in tables for parameter in table.parameters()]
     held = {id(parameter) for parameter in rows}
     dense = [p for p in task.parameters() if p.requires_grad and id(p) not in held]
-    optimizers: list[torch.optim.Optimizer] = [_dense(dense, task, settings)] if dense else []
-    return [*optimizers, RowOptimizer(rows, settings)] if rows else optimizers
+    groups = _decayed_apart(dense, task) if settings.decay == "matrices" else [{"params": dense}]
+    optimizers: list[torch.optim.Optimizer] = [_dense(_by_rate(groups, rates), settings)] if dense else []
+    return [*optimizers, RowOptimizer(_by_rate([{"params": rows}], rates), settings)] if rows else optimizers
+
+
+def _by_rate(groups: list[dict[str, Any]], rates: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Groups of parameters, each as one group for each rate, the highest first."""
+    found = []
+    for group in groups:
+        parameters = group["params"]
+        for rate in sorted({rates[id(p)] for p in parameters}, reverse=True):
+            mine = [p for p in parameters if rates[id(p)] == rate]
+            found.append({**group, "params": mine, "lr": rate, "peak_rate": rate})
+    return found
 
 
 def _tables(task: nn.Module) -> list[nn.Embedding]:
@@ -128,10 +148,9 @@ def _tables(task: nn.Module) -> list[nn.Embedding]:
     ]
 
 
-def _dense(parameters: list[nn.Parameter], task: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+def _dense(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
     rate, decay = settings.learning_rate, settings.weight_decay
     betas = (settings.beta1, settings.beta2)
-    groups = _decayed_apart(parameters, task) if settings.decay == "matrices" else [{"params": parameters}]
     if settings.optimizer == "adadelta":
         return torch.optim.Adadelta(groups, lr=rate, rho=settings.rho, eps=settings.epsilon, weight_decay=decay)
     if settings.optimizer == "sgd":

@@ -135,6 +135,18 @@ class TrainingSettings(_Settings):
     optimizer: Literal["adamw", "adam", "adadelta", "sgd"] = "adamw"
     learning_rate: _Amount = 1e-3
     """At its highest: behind the warm-up, before the decay."""
+    head_learning_rate: _Amount = 0.0
+    """The same of what stands on the extractor's layers: classifier, pooler; 0: ``learning_rate``."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the rate, from each layer to the one below it: the top layer has this share of it, the next one its square,
+    and the vectors of tokens have the least (Clark et al. 2020, with 0.8); 1: all have the same."""
+    freeze: Literal["none", "embeddings"] | _Number = "none"
+    """What does not learn: ``embeddings``, the vectors of tokens; or a number: those and so many lowest layers."""
+    unfreeze_epochs: _Count = 0
+    """At first the head learns alone, and every so many epochs one layer more, from the top (Howard and Ruder 2018);
+    0: all learn from the start."""
+    reinitialize_layers: _Count = 0
+    """So many of a checkpoint's top layers, and its pooler, start from new weights (Zhang et al. 2021)."""
     weight_decay: _Amount = 0.0
     """AdamW shrinks the weights by it; the others add it to the gradient."""
     decay: Literal["all", "matrices"] = "all"

@@ -23,6 +23,7 @@ from wenmo.interchange.sentence_transformers import model_folder
 from wenmo.interchange.task_weights import classifier_has_bias
 from wenmo.interchange.weight_files import inside, read_json
 from wenmo.models.config import ModelConfig
+from wenmo.models.depths import depths_of
 from wenmo.models.elmo import ElmoConfig
 from wenmo.models.registry import preset, presets
 from wenmo.tasks.classification import Classification
@@ -128,11 +129,18 @@ def tokenizer_of_checkpoint(folder: Path, settings: TokenizerConfig) -> Pretrain
     return tokenizer if settings == tokenizer.config else tokenizer.with_settings(settings)
 
 
-def load_start(extractor: nn.Module, config: ModelConfig, folder: Path) -> None:
+def load_start(extractor: nn.Module, config: ModelConfig, folder: Path, *, new_layers: int = 0) -> None:
     """Put the weights of a checkpoint into an extractor with first weights, which keeps them where it has more.
 
+    Args:
+        extractor: with first weights.
+        config: its settings.
+        folder: of the checkpoint.
+        new_layers: so many of the top layers keep their first weights, and all that stands on them (Zhang et al., ICLR
+            2021, https://arxiv.org/abs/2006.05987, section 5).
+
     Raises:
-        InputError: the weights cannot be read, or are of other sizes than the settings.
+        InputError: the weights cannot be read, or are of other sizes than the settings; there are not so many layers.
     """
     weights = (read_elmo(folder) if holds_elmo(folder) else read_checkpoint(model_folder(folder))).weights
     wanted = extractor.state_dict()
@@ -143,7 +151,21 @@ def load_start(extractor: nn.Module, config: ModelConfig, folder: Path) -> None:
             f"{folder}: model.* asks for another {config.model_type} than the checkpoint, beginning with "
             f"{(missing or misshapen)[0]}; leave the sizes out"
         )
-    extractor.load_state_dict(wanted | {name: weight for name, weight in weights.items() if name in wanted})
+    new = _names_of_top(extractor, new_layers)
+    taken = {name: weight for name, weight in weights.items() if name in wanted and name not in new}
+    extractor.load_state_dict(wanted | taken)
+
+
+def _names_of_top(extractor: nn.Module, num_layers: int) -> set[str]:
+    """The weights of the top layers, and of what stands on them; none where no layer is asked for."""
+    if not num_layers:
+        return set()
+    depths = depths_of(extractor)
+    if num_layers >= len(depths):
+        there = f"has {len(depths) - 1} layers" if len(depths) > 1 else "does not tell its layers apart"
+        raise InputError(f"training.reinitialize_layers={num_layers}: the model {there}; ask for fewer")
+    kept = {id(p) for modules in depths[:-num_layers] for module in modules for p in module.parameters()}
+    return {name for name, parameter in extractor.named_parameters() if id(parameter) not in kept}
 
 
 def start_head(task: Task, seed: int) -> None:
