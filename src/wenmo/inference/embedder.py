@@ -24,7 +24,7 @@ from wenmo.interchange.opening import OpenedFolder
 from wenmo.interchange.sentence_transformers import SentenceVectors
 from wenmo.models.config import ModelConfig
 from wenmo.models.windows import Windows
-from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, encode_texts
+from wenmo.tasks.pairs import VECTORS_OF_A_PAIR, Pair, encode_texts, pair_vector
 from wenmo.text.loading import AnyTokenizer
 from wenmo.training.distribution import choose_device
 
@@ -43,6 +43,10 @@ class Headless:
         assert batch_b is None, "pairs are read by what stands on an extractor"
         vectors: Tensor = self.extractor(batch).pooler_output
         return vectors
+
+    def together(self, first: Tensor, second: Tensor) -> Tensor:
+        """As where nobody says otherwise, `wenmo.tasks.pairs.pair_vector`."""
+        return pair_vector(first, second)
 
 
 class Embedder:

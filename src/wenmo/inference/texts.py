@@ -17,7 +17,7 @@ from wenmo.inference.engines import PADDED_BATCHES, Engine, Precision, TokenIds,
 from wenmo.inference.poolings import TokenPooling
 from wenmo.models.config import ModelConfig
 from wenmo.models.windows import Windows
-from wenmo.tasks.pairs import Pair, pair_vector, refuse_other_kind, text_of
+from wenmo.tasks.pairs import Pair, refuse_other_kind, text_of
 
 Columns = Mapping[str, list[TokenIds]]
 
@@ -36,6 +36,10 @@ class VectorModel(Protocol):
 
     def vectors(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """``(batch, size)``: what a head sees of each text, or of each pair."""
+        ...
+
+    def together(self, first: Tensor, second: Tensor) -> Tensor:
+        """The vector of a pair from those of its two rows of ids, each ``(batch, size)``."""
         ...
 
 
@@ -109,7 +113,7 @@ def vectors_of(
             )
         return _compared(columns, model, device, precision)
     vectors = engine.pooled([*columns[FIRST], *columns.get(SECOND, ())], columns.get(TYPES), how)
-    return pair_vector(*vectors.chunk(2)) if SECOND in columns else vectors
+    return model.together(*vectors.chunk(2)) if SECOND in columns else vectors
 
 
 def _compared(columns: Columns, model: VectorModel, device: torch.device, precision: Precision) -> Tensor:

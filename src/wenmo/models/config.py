@@ -61,6 +61,9 @@ class ModelConfig(Config):
     reads_bytes: ClassVar[bool] = False
     """Whether it reads each word as its bytes (`wenmo.text.word_bytes`) and has no vocabulary of words."""
 
+    causal: ClassVar[bool] = False
+    """Whether no token sees a later one, and a text is read off its last token."""
+
     pair: ClassVar[PairMode] = "siamese"
     """How it reads pairs unless a person says otherwise."""
 

@@ -4,8 +4,8 @@ Radford et al., "Improving Language Understanding by Generative Pre-Training", 2
 Models are Unsupervised Multitask Learners", 2019 (GPT-2). Each layer is one of the encoder of Vaswani et al. 2017 in
 which no token sees a later one. GPT has its layer norms behind each residual, GPT-2 in front of each part and one
 more behind the last layer. Both have learned positions, GELU by the hyperbolic tangent, and one table for the words
-that are read and those that are foretold. We differ in that padding never reaches a result, and in that a text's vector
-is the state behind its last token, where the paper appends a token to be read there.
+that are read and those that are foretold. We differ in that padding never reaches a result. A text's vector is the
+state behind its last token; the token that the paper appends to be read there is the tokenizer's matter.
 """
 
 import math
@@ -36,6 +36,7 @@ class GptConfig(StackConfig):
     """Sizes of a GPT. The defaults are those of the first one, with 117 million parameters."""
 
     tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "generate")
+    causal: ClassVar[bool] = True
 
     model_type: Literal["gpt"] = "gpt"
     vocab_size: int = 0

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -15,12 +15,13 @@ from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.features import TokenBatch
+from wenmo.features import IGNORED_LABEL, Features, TokenBatch
 from wenmo.models.config import ModelConfig
 from wenmo.models.dropout import Dropout
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import answer_rows
 from wenmo.tasks.hierarchy import Hierarchy
+from wenmo.tasks.language_loss import next_token_loss
 from wenmo.tasks.losses import ClassificationLoss, LossName
 from wenmo.tasks.metrics import Interval, Matrix, approximate_randomisation, classification_metrics, mcnemar
 from wenmo.tasks.pairs import (
@@ -42,6 +43,7 @@ from wenmo.text.tokenizer_config import TokenizerConfig
 _PAIRS_IN_WORDS = {
     "siamese": ("It reads both texts of a pair by themselves, with the same weights, and compares them.",),
     "joined": ("It reads both texts of a pair as one text with a separator between them.",),
+    "symmetric": ("It reads both texts of a pair as one text, in both orders, and adds up what it finds.",),
 }
 
 
@@ -58,8 +60,13 @@ class ClassificationConfig(TaskConfig):
     multi_label: bool = False
     """A text may have any number of labels, also none."""
     pair: Pair = "none"
-    """How pairs of texts are read: each by itself with the same weights, or joined to one text. ``none``: taken from
-    the training data, and of pairs as it suits the model."""
+    """How pairs of texts are read: each by itself with the same weights, joined to one text, or joined in both orders,
+    whose vectors are added. ``none``: taken from the training data, and of pairs as it suits the model."""
+    markers: bool = False
+    """A checkpoint that reads from left to right gets three new tokens around texts: ``[start] text [extract]``, and
+    ``[start] a [delimiter] b [extract]``; a text is read off the last of them (Radford et al. 2018)."""
+    lm_weight: float = 0.0
+    """How much of the language model's loss is added: of foretelling each token of the text (Radford et al. 2018)."""
     hierarchy_separator: str = ""
     """What stands between the levels of a label, such as the slash of ``sport/football``; empty: labels have none."""
     dropout_prob: float = 0.5
@@ -97,8 +104,15 @@ class ClassificationConfig(TaskConfig):
             raise ValueError(
                 "task.hierarchy_separator is for texts with one label each, and these may have several; leave it out"
             )
+        if self.pair == "symmetric" and not self.markers:
+            raise ValueError(
+                "task.pair=symmetric adds up the vectors of both orders, as GPT reads them; take a checkpoint of GPT "
+                "with task.markers=true, or another task.pair"
+            )
         if not 0 <= self.dropout_prob < 1:
             raise ValueError(f"dropout_prob must be at least 0 and below 1; got {self.dropout_prob}")
+        if not 0 <= self.lm_weight < math.inf:
+            raise ValueError(f"lm_weight must not be negative; got {self.lm_weight}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing}")
         if not 0 <= self.focal_gamma < math.inf:
@@ -122,6 +136,8 @@ class ClassificationConfig(TaskConfig):
             raise InputError(f"{source}: every row has the label {found[0]!r}; a classifier needs two")
         if before and self.hierarchy_separator != before.hierarchy_separator:
             raise InputError("task.hierarchy_separator: with --from, it is the model's own; leave it out")
+        if before and self.markers != before.markers:
+            raise InputError("task.markers: with --from, it is the model's own; leave it out")
         if self.hierarchy_separator and several:
             raise InputError(
                 f"{source}: rows have several labels, and task.hierarchy_separator is for one; leave it out"
@@ -134,7 +150,7 @@ class ClassificationConfig(TaskConfig):
     def _settled_pair(self, rows: Sequence[Row], model: ModelConfig, before: Self | None, source: str) -> Pair:
         are_pairs = any(row.text_b is not None for row in rows)
         asked = self.pair if before is None or are_pairs else "none"  # with --from, nobody asked for it here
-        pair = resolved_pair(asked, rows, model.pair)
+        pair = resolved_pair(asked, rows, "joined" if self.markers else model.pair)
         if before is not None and pair != before.pair:
             raise InputError(
                 f"{source}: with --from, texts are read as before, task.pair={before.pair}, "
@@ -298,7 +314,11 @@ class Classification(Task):
         if self.compares:
             vectors: Tensor = self.extractor.compare(both)  # type: ignore[operator]
             return vectors
-        return pair_vector(*self.pooled(both).chunk(2))
+        return self.together(*self.pooled(both).chunk(2))
+
+    def together(self, first: Tensor, second: Tensor) -> Tensor:
+        """``(batch, vector_size)``: the vector of a pair from those of its texts, or of its orders."""
+        return first + second if self.config.pair == "symmetric" else pair_vector(first, second)
 
     def logits(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """``(batch, num_labels)``."""
@@ -320,8 +340,22 @@ class Classification(Task):
 
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
         """The loss, summed over the counted texts, and their number; `wenmo.tasks.losses` says which."""
+        if self.config.lm_weight:
+            return self._with_language_loss(example)
         summed: tuple[Tensor, Tensor] = self.loss(self.logits(example.batch, example.batch_b).float(), example.labels)
         return summed
+
+    def _with_language_loss(self, example: Example) -> tuple[Tensor, Tensor]:
+        """The task's loss and, for each counted text, ``lm_weight`` times the mean of its rows' `next_token_loss`."""
+        single = example.batch_b is None
+        batch = example.batch if single else one_above_the_other(example.batch, cast(TokenBatch, example.batch_b))
+        features: Features = self.extractor(batch)
+        vectors = features.pooler_output if single else self.together(*features.pooler_output.chunk(2))
+        summed, count = self.loss(self.classify(self.dropout(vectors)).float(), example.labels)
+        table: Tensor = self.extractor.word_table()  # type: ignore[operator]
+        nats = next_token_loss(features.last_hidden_state, batch, table).view(-1, len(example.labels)).mean(dim=0)
+        counted = example.labels.view(len(nats), -1)[:, 0] != IGNORED_LABEL
+        return summed + self.config.lm_weight * (nats * counted).sum(), count
 
     def prepare(self, train: TokenStore) -> None:
         """Where the settings want classes weighed, weigh them by the texts that will be trained on."""

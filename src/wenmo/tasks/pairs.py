@@ -5,6 +5,8 @@
   pair go through the encoder in one call: padding never reaches a result, so this is the same as two calls, and faster.
 - ``joined``: the first text, a separator and the second text are read as one text, and ``token_type_ids`` say which
   is which (Devlin et al. 2019). A model that does not read ``token_type_ids`` ignores them.
+- ``symmetric``: joined in both orders, and the classifier sees the sum of the two vectors, so that it answers the same
+  whichever text comes first (Radford et al. 2018, section 3.3).
 
 The rows of a store hold the special tokens too that a checkpoint's tokenizer puts around texts
 (`wenmo.text.special_tokens`): what is cut leaves room for them, and what is unknown is asked of the texts alone.
@@ -29,11 +31,18 @@ from wenmo.text.loading import AnyTokenizer
 from wenmo.text.special_tokens import Surroundings
 from wenmo.text.tokenizer_config import SpecialIds
 
-Pair = Literal["none", "siamese", "joined"]
+Pair = Literal["none", "siamese", "joined", "symmetric"]
 Ids = NDArray[np.int32]
 
-COLUMNS: dict[Pair, tuple[str, ...]] = {"none": (FIRST,), "siamese": (FIRST, SECOND), "joined": (FIRST, TYPES)}
+COLUMNS: dict[Pair, tuple[str, ...]] = {
+    "none": (FIRST,),
+    "siamese": (FIRST, SECOND),
+    "joined": (FIRST, TYPES),
+    "symmetric": (FIRST, SECOND),
+}
 """Of a store, behind which come the labels."""
+AS_ONE_TEXT: tuple[Pair, ...] = ("joined", "symmetric")
+"""Where both texts stand in one row."""
 VECTORS_OF_A_PAIR = 4
 """``u``, ``v``, ``|u - v|`` and ``u * v``."""
 
@@ -132,7 +141,7 @@ def encode_texts(texts: Sequence[Text], tokenizer: AnyTokenizer, pair: Pair, rea
     """Texts as ids with the special tokens around them, the longer ones read as ``reading`` says.
 
     Of a siamese pair each row may have ``max_length`` tokens, the special ones among them. A joined pair has that many
-    together: the longer of the two gives way first, token for token from its end, as in BERT.
+    together, in each of its orders: the longer of the two gives way first, token for token from its end, as in BERT.
 
     Raises:
         InputError: the limit leaves no room for a text.
@@ -141,10 +150,10 @@ def encode_texts(texts: Sequence[Text], tokenizer: AnyTokenizer, pair: Pair, rea
     seconds = [text[1] for text in texts if not isinstance(text, str)]
     first, second = (tokenizer.encode_batch(each) for each in (firsts, seconds))
     sides = [first] if pair == "none" else [first, second]
-    around = tokenizer.surroundings(pair=pair == "joined")
+    around = tokenizer.surroundings(pair=pair in AS_ONE_TEXT)
     room = around.room(reading.max_length) if reading.max_length else 0
-    if pair == "joined":
-        encoded = _joined(first, second, around, room)
+    if pair in AS_ONE_TEXT:
+        encoded = _joined(first, second, around, room, both_orders=pair == "symmetric")
     else:
         within = replace(reading, max_length=room)
         rows = [[around.around(within.cut(ids)) for ids in side] for side in sides]
@@ -180,15 +189,18 @@ def _counted(rows: Sequence[Ids], which: Callable[[Ids], NDArray[np.bool_]]) -> 
     return np.asarray(before[ends[1:]] - before[ends[:-1]], np.int64)
 
 
-def _joined(first: list[Ids], second: list[Ids], around: Surroundings, room: int) -> EncodedTexts:
+def _joined(first: list[Ids], second: list[Ids], around: Surroundings, room: int, *, both_orders: bool) -> EncodedTexts:
     """``room``: tokens that both texts may have together; 0: any number."""
-    encoded = EncodedTexts({FIRST: [], TYPES: []})
+    encoded = EncodedTexts({name: [] for name in COLUMNS["symmetric" if both_orders else "joined"]})
     for row, (a, b) in enumerate(zip(first, second, strict=True)):
         if 0 < room < len(a) + len(b):
             encoded.cut.append(row)
             a, b = _longest_first(a, b, room)
         encoded.columns[FIRST].append(around.around(a, b))
-        encoded.columns[TYPES].append(around.token_types(len(a), len(b)))
+        if both_orders:
+            encoded.columns[SECOND].append(around.around(b, a))
+        else:
+            encoded.columns[TYPES].append(around.token_types(len(a), len(b)))
     return encoded
 
 

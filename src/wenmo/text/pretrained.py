@@ -24,7 +24,7 @@ from wenmo.text.ngrams import Ids
 from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.pretrained_files import read_backend, read_described
 from wenmo.text.segmentation import Span
-from wenmo.text.special_tokens import Surroundings
+from wenmo.text.special_tokens import MARKERS, Surroundings
 from wenmo.text.tokenizer_config import (
     PRETRAINED,
     Encoding,
@@ -208,6 +208,32 @@ class PretrainedTokenizer(SpecialIds):
             InputError: they ask for something that a finished vocabulary does not have.
         """
         return type(self)(tokenizers.Tokenizer.from_str(self._backend.to_str()), self.described, config)
+
+    def with_markers(self) -> Self:
+        """The same with `wenmo.text.special_tokens.MARKERS` around texts, in the place of what stood there; behind the
+        vocabulary where it does not have them yet.
+
+        Raises:
+            InputError: there is no room for them.
+        """
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        new = [token for token in MARKERS if backend.token_to_id(token) is None]
+        backend.add_special_tokens(new)
+        ids = {token: int(backend.token_to_id(token) or 0) for token in MARKERS}
+        if any(ids[token] < self.vocab_size for token in new):
+            raise InputError(
+                "the checkpoint's vocabulary leaves ids out, so that new tokens would get those of others; set "
+                "task.markers=false"
+            )
+        start, delimiter, extract = MARKERS
+        backend.post_processor = tokenizers.processors.TemplateProcessing(
+            single=f"{start} $A {extract}",
+            pair=f"{start} $A {delimiter} $B {extract}",
+            special_tokens=list(ids.items()),
+        )
+        # Other tools would make a GPT's tokenizer of the vocabulary alone, with nothing around texts.
+        described = {**self.described, "tokenizer_class": "PreTrainedTokenizerFast"}
+        return type(self)(backend, described, self.config, conversion=self._versions["chinese_conversion"])
 
     def save(self, folder: Path) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json``, for us and for tools that read the checkpoint's."""

@@ -12,6 +12,10 @@ import numpy as np
 from wenmo.errors import InputError
 from wenmo.text.ngrams import Ids
 
+MARKERS = ("_start_", "_delimiter_", "_classify_")
+"""Tokens that GPT reads texts between: ``[start] a [delimiter] b [extract]`` (Radford et al. 2018, section 3.3); their
+names are those of the paper's code, https://github.com/openai/finetune-transformer-lm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:

@@ -23,7 +23,7 @@ from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe, located, refuse_unable
-from wenmo.training.starting import load_start, start_head, tokenizer_of_checkpoint
+from wenmo.training.starting import load_start, new_tokens, start_head, tokenizer_of_checkpoint
 
 
 def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> Recipe:
@@ -46,8 +46,12 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
 
 def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
     """The tokenizer of the checkpoint that a run starts from, or of these texts and, where wanted, the word vectors."""
+    marked = getattr(recipe.task, "markers", False)
     if recipe.checkpoint and not recipe.model.reads_bytes:
-        return tokenizer_of_checkpoint(Path(located(recipe.checkpoint)), recipe.data.tokenizer)
+        found = tokenizer_of_checkpoint(Path(located(recipe.checkpoint)), recipe.data.tokenizer)
+        return found.with_markers() if marked else found
+    if marked:
+        raise InputError("task.markers: they are put around the texts of a checkpoint; name one, or leave it out")
     tokenizer = recipe.task.make_tokenizer(rows, recipe.data.tokenizer)
     if not recipe.data.keep_vector_words:
         return tokenizer
@@ -86,8 +90,14 @@ def build_task(
     task.take_tokenizer(tokenizer)
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     if recipe.checkpoint:
-        new_layers = recipe.training.reinitialize_layers
-        load_start(task.extractor, config, Path(located(recipe.checkpoint)), new_layers=new_layers)
+        place = Path(located(recipe.checkpoint))
+        load_start(
+            task.extractor,
+            config,
+            place,
+            new_layers=recipe.training.reinitialize_layers,
+            new_tokens=new_tokens(place, tokenizer),
+        )
         start_head(task, recipe.training.seed)
     coverage = None
     if vectors is not None:
@@ -107,12 +117,15 @@ def _vocab_size(recipe: Recipe, tokenizer: AnyTokenizer) -> int:
     if not isinstance(tokenizer, PretrainedTokenizer):
         return wanted
     place = recipe.checkpoint or "the model"
-    tokenizer.check_fits(recipe.model.vocab_size, place)
-    if wanted > recipe.model.vocab_size:
+    size = recipe.model.vocab_size
+    if getattr(recipe.task, "markers", False):  # which stand behind the vocabulary
+        size = max(size, tokenizer.vocab_size)
+    tokenizer.check_fits(size, place)
+    if wanted > size:
         raise InputError(
             f"{place}: texts are asked for by labels, for which a checkpoint has no vectors; bring texts without labels"
         )
-    return recipe.model.vocab_size
+    return size
 
 
 def _sizes_of_vectors(recipe: Recipe, vectors: WordVectors | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from wenmo.errors import InputError
 from wenmo.tasks.classification import ClassificationConfig
+from wenmo.tasks.pairs import AS_ONE_TEXT
 from wenmo.training.recipe import Recipe, TrainingSettings
 
 _OF_THE_LOOP = {
@@ -36,7 +37,8 @@ def refuse_what_cannot_apply(recipe: Recipe) -> None:
             "task.class_weights=balanced and training.sampling=balanced each make all labels count the same; together "
             "the rare ones would count most. Set one of them"
         )
-    if task.pair == "joined" and recipe.data.max_length and recipe.data.long_texts != "head":
+    _refuse_for_language(recipe, task)
+    if task.pair in AS_ONE_TEXT and recipe.data.max_length and recipe.data.long_texts != "head":
         raise InputError(
             f"data.long_texts={recipe.data.long_texts}: of texts that are joined the longer one gives way at its end; "
             "leave it out, or read them with task.pair=siamese"
@@ -50,6 +52,27 @@ def refuse_what_cannot_apply(recipe: Recipe) -> None:
         raise InputError(
             f"data.long_texts={recipe.data.long_texts}: a linear model counts n-grams, which stand in no order that "
             "could be cut; set data.max_length=0, and it reads texts to their end"
+        )
+
+
+def _refuse_for_language(recipe: Recipe, task: ClassificationConfig) -> None:
+    """Refuse what only a language model can do, where the model is none."""
+    kind = recipe.model.model_type
+    if task.markers and not recipe.model.causal:
+        raise InputError(
+            f"task.markers: a {kind} sees all tokens at each, and has special tokens of its own; leave it out"
+        )
+    if not task.lm_weight:
+        return
+    if not (recipe.model.causal and getattr(recipe.model, "tie_word_embeddings", False)):
+        raise InputError(
+            f"task.lm_weight={task.lm_weight:g}: this {kind} foretells nothing with the vectors of its words; "
+            "leave it out"
+        )
+    if recipe.data.max_length and recipe.data.long_texts == "windows":
+        raise InputError(
+            f"task.lm_weight={task.lm_weight:g}: a text that is read in windows is not foretold; set task.lm_weight=0, "
+            "or leave data.long_texts out"
         )
 
 

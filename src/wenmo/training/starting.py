@@ -6,13 +6,13 @@ up over a tenth of the updates. An ELMo stays as it is (Peters et al. 2018, sect
 the mixture of its layers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wenmo.errors import InputError
 from wenmo.interchange.allennlp import holds_elmo, read_config, read_elmo
@@ -28,6 +28,7 @@ from wenmo.models.elmo import ElmoConfig
 from wenmo.models.registry import preset, presets
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.task import Task
+from wenmo.text.loading import AnyTokenizer
 from wenmo.text.pretrained import AS_IT_CAME, PretrainedTokenizer
 from wenmo.text.tokenizer_config import PRETRAINED, TokenizerConfig
 
@@ -50,6 +51,8 @@ _TASKS: Mapping[str, Mapping[str, Any]] = {
     # A field over the tags learns too little at the rate of a finished model, and opens in no other tool.
     "tag": {"dropout_prob": 0.1, "decoder": "softmax"},
 }
+_LM_WEIGHT = 0.5
+"""Of the language model's loss beside that of a classifier (Radford et al. 2018, section 4.1)."""
 _STD = 0.02
 _POOLED = ("classify",)
 """Tasks that read the vector of a text."""
@@ -94,13 +97,18 @@ def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
         return {"checkpoint": folder, "model": frozen.to_dict(), "training": training}
     if task not in _POOLED and hasattr(config, "pooler"):
         config = replace(config, pooler="first")  # type: ignore[call-arg]
+    of_task = dict(_TASKS.get(task, {}))
+    if config.causal and task in _POOLED:
+        of_task["markers"] = True
+        if getattr(config, "tie_word_embeddings", False):
+            of_task["lm_weight"] = _LM_WEIGHT
     positions = getattr(config, "max_position_embeddings", _MOST_TOKENS)
     tokenizer = {field: getattr(AS_IT_CAME, field) for field in ("segmenter", "lowercase", "fold_width")}
     return {
         "checkpoint": folder,
         "model": config.to_dict(),
         "data": {"tokenizer": tokenizer, "max_length": min(positions, _MOST_TOKENS)},
-        "task": dict(_TASKS.get(task, {})),
+        "task": of_task,
         "training": dict(_TRAINING),
     }
 
@@ -129,7 +137,16 @@ def tokenizer_of_checkpoint(folder: Path, settings: TokenizerConfig) -> Pretrain
     return tokenizer if settings == tokenizer.config else tokenizer.with_settings(settings)
 
 
-def load_start(extractor: nn.Module, config: ModelConfig, folder: Path, *, new_layers: int = 0) -> None:
+def new_tokens(folder: Path, tokenizer: AnyTokenizer) -> range:
+    """Ids that the checkpoint's own tokenizer does not have."""
+    if not isinstance(tokenizer, PretrainedTokenizer):
+        return range(0)
+    return range(read_tokenizer(folder).vocab_size, tokenizer.vocab_size)
+
+
+def load_start(
+    extractor: nn.Module, config: ModelConfig, folder: Path, *, new_layers: int = 0, new_tokens: Sequence[int] = ()
+) -> None:
     """Put the weights of a checkpoint into an extractor with first weights, which keeps them where it has more.
 
     Args:
@@ -138,12 +155,17 @@ def load_start(extractor: nn.Module, config: ModelConfig, folder: Path, *, new_l
         folder: of the checkpoint.
         new_layers: so many of the top layers keep their first weights, and all that stands on them (Zhang et al., ICLR
             2021, https://arxiv.org/abs/2006.05987, section 5).
+        new_tokens: ids whose vectors keep their first weights; they may stand behind those of the checkpoint.
 
     Raises:
         InputError: the weights cannot be read, or are of other sizes than the settings; there are not so many layers.
     """
     weights = (read_elmo(folder) if holds_elmo(folder) else read_checkpoint(model_folder(folder))).weights
     wanted = extractor.state_dict()
+    if new_tokens:
+        table = extractor.word_table()  # type: ignore[operator]
+        name = next(name for name, parameter in extractor.named_parameters() if parameter is table)
+        weights = weights | {name: _with_new_rows(weights[name], wanted[name], new_tokens)}
     missing = [name for name in wanted if name not in weights and not name.startswith("pooler.")]
     misshapen = [n for n, weight in weights.items() if n in wanted and weight.shape != wanted[n].shape]
     if missing or misshapen:
@@ -154,6 +176,16 @@ def load_start(extractor: nn.Module, config: ModelConfig, folder: Path, *, new_l
     new = _names_of_top(extractor, new_layers)
     taken = {name: weight for name, weight in weights.items() if name in wanted and name not in new}
     extractor.load_state_dict(wanted | taken)
+
+
+def _with_new_rows(given: Tensor, first: Tensor, new: Sequence[int]) -> Tensor:
+    """A checkpoint's table with the first weights of new tokens; as it is where it cannot be the model's."""
+    if given.shape[1:] != first.shape[1:] or len(first) != max(len(given), new[-1] + 1):
+        return given
+    rows = first.clone()
+    rows[: len(given)] = given
+    rows[list(new)] = first[list(new)]
+    return rows
 
 
 def _names_of_top(extractor: nn.Module, num_layers: int) -> set[str]:
