@@ -12,11 +12,14 @@ import transformers
 
 import wenmo
 from wenmo.data.long_texts import LongTexts
+from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.folder import load_folder
 from wenmo.interchange.huggingface import read_checkpoint
+from wenmo.models.bert import BertConfig
+from wenmo.models.config import ModelConfig
 from wenmo.models.gpt import Gpt, GptConfig
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.tasks.language_loss import next_token_loss
@@ -124,9 +127,26 @@ def test_a_vocabulary_that_leaves_ids_out_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_that_reads_to_the_right_is_read_like_this(gpt: Path, write: Callable[..., Path]) -> None:
     recipe = Recipe.build(model=str(gpt), values={"data": {"train": str(write())}})
     assert isinstance(recipe.task, ClassificationConfig)
-    assert (recipe.task.markers, recipe.task.lm_weight) == (True, 0.5)
-    assert (ClassificationConfig().markers, ClassificationConfig().lm_weight) == (False, 0.0)
+    assert (recipe.task.markers, ClassificationConfig().markers) == (True, False)
+    training = recipe.training
+    assert (training.learning_rate, training.warmup_share, training.batch_size) == (6.25e-5, 0.002, 32)
+    assert Recipe.build(model=str(gpt), values={"task": {"task": "tag"}}).training.learning_rate == 3e-5
     assert not hasattr(Recipe.build(model=str(gpt), values={"task": {"task": "tag"}}).task, "markers")
+
+
+@pytest.mark.parametrize(
+    ("settings", "model", "wanted"),
+    [
+        ({"markers": True}, GptConfig(), 0.5),
+        ({"markers": True}, GptConfig(tie_word_embeddings=False), 0.0),
+        ({"markers": True, "lm_weight": 0.0}, GptConfig(), 0.0),
+        ({}, GptConfig(), 0.0),
+        ({}, BertConfig(), 0.0),
+    ],
+)
+def test_half_of_the_language_loss_comes_with_them(settings: dict[str, Any], model: ModelConfig, wanted: float) -> None:
+    rows = [Row("a", label) for label in "xy"]
+    assert ClassificationConfig(**settings).settled(rows, model, None, "").lm_weight == wanted
 
 
 def test_new_tokens_have_new_vectors_behind_those_of_the_words(

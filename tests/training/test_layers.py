@@ -14,6 +14,7 @@ from wenmo.folder import load_folder
 from wenmo.interchange.huggingface import read_checkpoint
 from wenmo.models.bert import Bert, BertConfig
 from wenmo.models.gpt import Gpt, GptConfig
+from wenmo.models.recurrent import Recurrent, RecurrentConfig
 from wenmo.models.textcnn import TextCnn, TextCnnConfig
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.tasks.generation import Generation, GenerationConfig
@@ -155,6 +156,16 @@ def test_what_never_learns_is_not_unfrozen(tmp_path: Path) -> None:
     make_loop(tmp_path, task, [seen], unfreeze_epochs=1, freeze=1, max_epochs=3).run()
     assert seen.moved == [{"head"}] * 2 + [{"head", "layers.1"}] * 4
     assert not task.classifier.bias.requires_grad
+
+
+@pytest.mark.parametrize(("settings", "held"), [({}, 0), ({"freeze": 1}, 1), ({"unfreeze_epochs": 4}, 2)])
+def test_batch_norms_that_do_not_learn_count_nothing(settings: dict[str, object], held: int, tmp_path: Path) -> None:
+    config = RecurrentConfig(vocab_size=10, embedding_size=4, num_units=3, num_hidden_layers=2, normalization="batch")
+    task = Classification(Recurrent(config), config, ClassificationConfig(labels=("a", "b")))
+    task.initialize(torch.Generator().manual_seed(0))
+    make_loop(tmp_path, task, **settings).run()
+    counted = [int(x) for name, x in task.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert counted == [0] * held + [8] * (2 - held)
 
 
 def test_a_model_without_a_head_begins_at_its_top_layer() -> None:

@@ -77,6 +77,11 @@ class ModelConfig(Config):
         raise TypeError(f"{type(self).__name__} does not say its hidden_size")
 
     @property
+    def foretells(self) -> bool:
+        """Whether the vectors of its words also foretell what comes next."""
+        return self.causal and bool(getattr(self, "tie_word_embeddings", False))
+
+    @property
     def pooler_size(self) -> int:
         """Width of the one vector a text; that of the features unless a model pools to another."""
         return self.hidden_size

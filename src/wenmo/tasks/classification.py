@@ -21,7 +21,7 @@ from wenmo.models.dropout import Dropout
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import answer_rows
 from wenmo.tasks.hierarchy import Hierarchy
-from wenmo.tasks.language_loss import next_token_loss
+from wenmo.tasks.language_loss import LM_WEIGHT, next_token_loss
 from wenmo.tasks.losses import ClassificationLoss, LossName
 from wenmo.tasks.metrics import Interval, Matrix, approximate_randomisation, classification_metrics, mcnemar
 from wenmo.tasks.pairs import (
@@ -65,8 +65,9 @@ class ClassificationConfig(TaskConfig):
     markers: bool = False
     """A checkpoint that reads from left to right gets three new tokens around texts: ``[start] text [extract]``, and
     ``[start] a [delimiter] b [extract]``; a text is read off the last of them (Radford et al. 2018)."""
-    lm_weight: float = 0.0
-    """How much of the language model's loss is added: of foretelling each token of the text (Radford et al. 2018)."""
+    lm_weight: float | None = None
+    """How much of the language model's loss is added: of foretelling each token of the text (Radford et al. 2018).
+    Left out: 0.5 with ``markers``, if the model foretells with the vectors of its words, else 0."""
     hierarchy_separator: str = ""
     """What stands between the levels of a label, such as the slash of ``sport/football``; empty: labels have none."""
     dropout_prob: float = 0.5
@@ -111,7 +112,7 @@ class ClassificationConfig(TaskConfig):
             )
         if not 0 <= self.dropout_prob < 1:
             raise ValueError(f"dropout_prob must be at least 0 and below 1; got {self.dropout_prob}")
-        if not 0 <= self.lm_weight < math.inf:
+        if self.lm_weight is not None and not 0 <= self.lm_weight < math.inf:
             raise ValueError(f"lm_weight must not be negative; got {self.lm_weight}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1; got {self.label_smoothing}")
@@ -145,7 +146,11 @@ class ClassificationConfig(TaskConfig):
         new = tuple(label for label in found if label not in known)
         labels = (*known, *new) if before or not known else known
         pair = self._settled_pair(rows, model, before, source)
-        return replace(self, labels=labels, multi_label=self.multi_label or several, pair=pair)
+        lm_weight = self.lm_weight
+        if lm_weight is None:
+            lm_weight = LM_WEIGHT if self.markers and model.foretells else 0.0
+        several = self.multi_label or several
+        return replace(self, labels=labels, multi_label=several, pair=pair, lm_weight=lm_weight)
 
     def _settled_pair(self, rows: Sequence[Row], model: ModelConfig, before: Self | None, source: str) -> Pair:
         are_pairs = any(row.text_b is not None for row in rows)
@@ -341,11 +346,11 @@ class Classification(Task):
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
         """The loss, summed over the counted texts, and their number; `wenmo.tasks.losses` says which."""
         if self.config.lm_weight:
-            return self._with_language_loss(example)
+            return self._with_language_loss(example, self.config.lm_weight)
         summed: tuple[Tensor, Tensor] = self.loss(self.logits(example.batch, example.batch_b).float(), example.labels)
         return summed
 
-    def _with_language_loss(self, example: Example) -> tuple[Tensor, Tensor]:
+    def _with_language_loss(self, example: Example, lm_weight: float) -> tuple[Tensor, Tensor]:
         """The task's loss and, for each counted text, ``lm_weight`` times the mean of its rows' `next_token_loss`."""
         single = example.batch_b is None
         batch = example.batch if single else one_above_the_other(example.batch, cast(TokenBatch, example.batch_b))
@@ -355,7 +360,7 @@ class Classification(Task):
         table: Tensor = self.extractor.word_table()  # type: ignore[operator]
         nats = next_token_loss(features.last_hidden_state, batch, table).view(-1, len(example.labels)).mean(dim=0)
         counted = example.labels.view(len(nats), -1)[:, 0] != IGNORED_LABEL
-        return summed + self.config.lm_weight * (nats * counted).sum(), count
+        return summed + lm_weight * (nats * counted).sum(), count
 
     def prepare(self, train: TokenStore) -> None:
         """Where the settings want classes weighed, weigh them by the texts that will be trained on."""

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from wenmo.features import TokenBatch
 
+LM_WEIGHT = 0.5
+"""The paper's weight of it (section 4.1)."""
+
 
 def next_token_loss(hidden_states: Tensor, batch: TokenBatch, word_table: Tensor) -> Tensor:
     """Foretell each token of a text from the state in front of it.

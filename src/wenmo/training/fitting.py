@@ -64,7 +64,7 @@ def _refuse_for_language(recipe: Recipe, task: ClassificationConfig) -> None:
         )
     if not task.lm_weight:
         return
-    if not (recipe.model.causal and getattr(recipe.model, "tie_word_embeddings", False)):
+    if not recipe.model.foretells:
         raise InputError(
             f"task.lm_weight={task.lm_weight:g}: this {kind} foretells nothing with the vectors of its words; "
             "leave it out"

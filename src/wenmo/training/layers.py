@@ -73,6 +73,13 @@ def freeze(task: nn.Module, settings: TrainingSettings) -> None:
         raise InputError(f"training.freeze={settings.freeze}: nothing is left to learn; freeze fewer layers")
 
 
+def hold_statistics(task: nn.Module) -> None:
+    """Let batch norms that do not learn neither count what they see."""
+    for module in task.modules():
+        if isinstance(module, nn.BatchNorm1d) and not any(p.requires_grad for p in module.parameters()):
+            module.eval()
+
+
 class GradualUnfreezing:
     """The head learns at first, and every so many epochs one layer more, from the top (Howard and Ruder 2018, section
     3.3). What never learns stays as it is."""

@@ -30,7 +30,7 @@ from wenmo.tasks.task import Example, Task
 from wenmo.training import checkpointing as ckpt
 from wenmo.training.averaging import WeightAverage
 from wenmo.training.distribution import World
-from wenmo.training.layers import GradualUnfreezing, freeze
+from wenmo.training.layers import GradualUnfreezing, freeze, hold_statistics
 from wenmo.training.optimization import (
     build_optimizers,
     gradients_of,
@@ -164,6 +164,7 @@ class Loop:
         self.task.train()
         if self._unfreezing is not None:
             self._unfreezing.begin(self.state.epoch)
+        hold_statistics(self.task)
         self._seed_update()
         losses, count = torch.zeros(1, device=self.device), torch.zeros(1, device=self.device)
         for rows, counts in group:

@@ -2,8 +2,9 @@
 
 ``--model bert:FOLDER``, or the folder alone. What is new is the head on it, and the pooler where the checkpoint has
 none. The settings are those of Devlin et al. 2019, appendix A.3, whose code decays neither norms nor biases and warms
-up over a tenth of the updates. An ELMo stays as it is (Peters et al. 2018, section 3.3): what is learnt is the head and
-the mixture of its layers.
+up over a tenth of the updates; classifiers on a model that reads from left to right have those of Radford et al. 2018,
+whose texts stand between tokens of their own (`wenmo.text.special_tokens.MARKERS`). An ELMo stays as it is (Peters et
+al. 2018, section 3.3): what is learnt is the head and the mixture of its layers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,13 +47,13 @@ _TRAINING: Mapping[str, Any] = {
     "batch_size": 32,
     "max_grad_norm": 1.0,
 }
+_CAUSAL_TRAINING: Mapping[str, Any] = {"learning_rate": 6.25e-5, "warmup_share": 0.002}
+"""Where a classifier of Radford et al. 2018 (section 4.1) is trained differently."""
 _TASKS: Mapping[str, Mapping[str, Any]] = {
     "classify": {"dropout_prob": 0.1},
     # A field over the tags learns too little at the rate of a finished model, and opens in no other tool.
     "tag": {"dropout_prob": 0.1, "decoder": "softmax"},
 }
-_LM_WEIGHT = 0.5
-"""Of the language model's loss beside that of a classifier (Radford et al. 2018, section 4.1)."""
 _STD = 0.02
 _POOLED = ("classify",)
 """Tasks that read the vector of a text."""
@@ -97,11 +98,10 @@ def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
         return {"checkpoint": folder, "model": frozen.to_dict(), "training": training}
     if task not in _POOLED and hasattr(config, "pooler"):
         config = replace(config, pooler="first")  # type: ignore[call-arg]
-    of_task = dict(_TASKS.get(task, {}))
+    of_task, training = dict(_TASKS.get(task, {})), dict(_TRAINING)
     if config.causal and task in _POOLED:
         of_task["markers"] = True
-        if getattr(config, "tie_word_embeddings", False):
-            of_task["lm_weight"] = _LM_WEIGHT
+        training |= _CAUSAL_TRAINING
     positions = getattr(config, "max_position_embeddings", _MOST_TOKENS)
     tokenizer = {field: getattr(AS_IT_CAME, field) for field in ("segmenter", "lowercase", "fold_width")}
     return {
@@ -109,7 +109,7 @@ def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
         "model": config.to_dict(),
         "data": {"tokenizer": tokenizer, "max_length": min(positions, _MOST_TOKENS)},
         "task": of_task,
-        "training": dict(_TRAINING),
+        "training": training,
     }
 
 
