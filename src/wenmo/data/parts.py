@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wenmo.data.check import CheckReport, check_data
 from wenmo.data.check_tags import broken_sentences, labelled_by_types
+from wenmo.data.choices import holds_choices, read_choices
 from wenmo.data.conll import ENDINGS as CONLL_ENDINGS
 from wenmo.data.conll import is_conll, read_conll
 from wenmo.data.encoding import STANDARD_INPUT
@@ -91,6 +92,9 @@ def _read(source: str | Path, asked: Asked) -> RowSet:
     if not any(asked.values()) and is_parallel(source):
         found = read_parallel(source)
         return replace(found, rows=[replace(row, text_b=row.target) for row in found.rows])
+    if not any(asked.values()) and holds_choices(source):
+        found = read_choices(source)
+        return replace(found, rows=[replace(row, text_b=(row.choices or ("",))[row.right or 0]) for row in found.rows])
     plain = Path(source).name.removesuffix(".gz").removesuffix(".zst").endswith(".txt")
     return read_rows(source, **asked, require_label=not plain)
 

@@ -27,6 +27,10 @@ class Row:
     """A tag for each of ``words``."""
     target: str | None = None
     """What ``text`` shall become: its translation."""
+    choices: tuple[str, ...] | None = None
+    """Answers to choose from; ``text`` is then their context."""
+    right: int | None = None
+    """The place of the right one of ``choices``, counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ _CLASSES = {
     "tag": ("wenmo.inference.tagging", "Tagger"),
     "generate": ("wenmo.inference.generating", "TextGenerator"),
     "translate": ("wenmo.inference.translating", "Translator"),
+    "choose": ("wenmo.inference.choosing", "Chooser"),
 }
 """What answers each task, imported when a model of it is loaded."""
 
@@ -50,7 +51,8 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
     Returns:
         For a classifier a `wenmo.inference.predictor.Predictor`, for a tagger a `wenmo.inference.tagging.Tagger`, for a
         translator a `wenmo.inference.translating.Translator`, for a language model a
-        `wenmo.inference.generating.TextGenerator`, for a model without a head a
+        `wenmo.inference.generating.TextGenerator`, for one that chooses among answers a
+        `wenmo.inference.choosing.Chooser`, for a model without a head a
         `wenmo.inference.embedder.Embedder`, for an ELMo a `wenmo.inference.elmo_embedder.ElmoEmbedder`.
 
     Raises:

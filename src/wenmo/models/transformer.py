@@ -29,6 +29,7 @@ from wenmo.models.writing import Scorer, Written, scorer_of
 class TransformerConfig(StackConfig):
     """Sizes of an encoder. The defaults are ours, for some thousands of labelled texts."""
 
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "choose")
     pair: ClassVar[PairMode] = "joined"
 
     model_type: Literal["transformer"] = "transformer"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wenmo.data.choices import holds_choices
 from wenmo.data.conll import ENDINGS as CONLL_ENDINGS
 from wenmo.data.parallel import is_parallel
 from wenmo.data.peoples_daily import is_peoples_daily
@@ -17,6 +18,7 @@ _CONFIGS = {
     "tag": ("wenmo.tasks.tagging", "TaggingConfig"),
     "generate": ("wenmo.tasks.generation", "GenerationConfig"),
     "translate": ("wenmo.tasks.translation", "TranslationConfig"),
+    "choose": ("wenmo.tasks.choosing", "ChoosingConfig"),
 }
 
 
@@ -25,14 +27,17 @@ _ENDINGS = {**dict.fromkeys(CONLL_ENDINGS, "tag"), ".txt": "generate"}
 
 
 def task_of_source(source: str) -> str:
-    """What data is for: tagged words, a text to go on with, texts with their translation, or else labelled texts."""
+    """What data is for: tagged words, a text to go on with, texts with their translation, contexts with answers to
+    choose from, or else labelled texts."""
     if is_peoples_daily(source):
         return "tag"
     path = Path(source)
     unpacked = path.with_suffix("") if path.suffix.lower() in PACKED else path
     if (task := _ENDINGS.get(unpacked.suffix.lower())) and path.is_file():
         return task
-    return "translate" if is_parallel(source) else "classify"
+    if is_parallel(source):
+        return "translate"
+    return "choose" if holds_choices(source) else "classify"
 
 
 def task_config_class(task: object) -> type[TaskConfig]:

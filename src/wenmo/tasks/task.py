@@ -45,6 +45,8 @@ class Example:
     """What a decoder reads while it is trained."""
     word_starts: Tensor | None = None
     """``(batch, words)``: where each word begins, of models that read words in pieces; the labels are of words."""
+    choice_sizes: Tensor | None = None
+    """``(labels,)``: how many rows of the batch, one after the other, are the choices that each label is among."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,9 @@ class Corpus:
 
 def _told(row: Row) -> tuple[object, ...]:
     """What a row says; what only other tasks know is left out, so that older folders keep their digest."""
-    said = (row.text, row.text_b, row.label)
+    said: tuple[object, ...] = (row.text, row.text_b, row.label)
+    if row.choices is not None:
+        said = (*said, row.choices, row.right)
     more = (row.words, row.tags, row.target)
     return said if more == (None, None, None) else (*said, *more)
 

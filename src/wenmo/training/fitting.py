@@ -27,6 +27,7 @@ def refuse_what_cannot_apply(recipe: Recipe) -> None:
             f"training.reinitialize_layers={recipe.training.reinitialize_layers}: layers start anew where the others "
             "come from a checkpoint; name one, as --model bert:FOLDER, or leave it out"
         )
+    _refuse_for_language(recipe)
     if not isinstance(task, ClassificationConfig):
         if recipe.training.sampling == "balanced":
             raise InputError("training.sampling=balanced is for texts with a label; leave it out")
@@ -37,7 +38,6 @@ def refuse_what_cannot_apply(recipe: Recipe) -> None:
             "task.class_weights=balanced and training.sampling=balanced each make all labels count the same; together "
             "the rare ones would count most. Set one of them"
         )
-    _refuse_for_language(recipe, task)
     if task.pair in AS_ONE_TEXT and recipe.data.max_length and recipe.data.long_texts != "head":
         raise InputError(
             f"data.long_texts={recipe.data.long_texts}: of texts that are joined the longer one gives way at its end; "
@@ -55,23 +55,23 @@ def refuse_what_cannot_apply(recipe: Recipe) -> None:
         )
 
 
-def _refuse_for_language(recipe: Recipe, task: ClassificationConfig) -> None:
+def _refuse_for_language(recipe: Recipe) -> None:
     """Refuse what only a language model can do, where the model is none."""
     kind = recipe.model.model_type
-    if task.markers and not recipe.model.causal:
+    lm_weight = getattr(recipe.task, "lm_weight", None)
+    if getattr(recipe.task, "markers", False) and not recipe.model.causal:
         raise InputError(
             f"task.markers: a {kind} sees all tokens at each, and has special tokens of its own; leave it out"
         )
-    if not task.lm_weight:
+    if not lm_weight:
         return
     if not recipe.model.foretells:
         raise InputError(
-            f"task.lm_weight={task.lm_weight:g}: this {kind} foretells nothing with the vectors of its words; "
-            "leave it out"
+            f"task.lm_weight={lm_weight:g}: this {kind} foretells nothing with the vectors of its words; leave it out"
         )
     if recipe.data.max_length and recipe.data.long_texts == "windows":
         raise InputError(
-            f"task.lm_weight={task.lm_weight:g}: a text that is read in windows is not foretold; set task.lm_weight=0, "
+            f"task.lm_weight={lm_weight:g}: a text that is read in windows is not foretold; set task.lm_weight=0, "
             "or leave data.long_texts out"
         )
 

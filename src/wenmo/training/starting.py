@@ -27,6 +27,7 @@ from wenmo.models.config import ModelConfig
 from wenmo.models.depths import depths_of
 from wenmo.models.elmo import ElmoConfig
 from wenmo.models.registry import preset, presets
+from wenmo.tasks.choosing import Choosing
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
@@ -51,11 +52,12 @@ _CAUSAL_TRAINING: Mapping[str, Any] = {"learning_rate": 6.25e-5, "warmup_share":
 """Where a classifier of Radford et al. 2018 (section 4.1) is trained differently."""
 _TASKS: Mapping[str, Mapping[str, Any]] = {
     "classify": {"dropout_prob": 0.1},
+    "choose": {"dropout_prob": 0.1},
     # A field over the tags learns too little at the rate of a finished model, and opens in no other tool.
     "tag": {"dropout_prob": 0.1, "decoder": "softmax"},
 }
 _STD = 0.02
-_POOLED = ("classify",)
+_POOLED = ("classify", "choose")
 """Tasks that read the vector of a text."""
 
 
@@ -201,11 +203,13 @@ def _names_of_top(extractor: nn.Module, num_layers: int) -> set[str]:
 
 
 def start_head(task: Task, seed: int) -> None:
-    """Weights of a classifier as in Devlin et al.'s code, normal(0, 0.02).
+    """Weights of a classifier, or of the scores of choices, as in Devlin et al.'s code, normal(0, 0.02).
 
     From zero, as classifiers start elsewhere, it would say almost nothing to the layers below at the rate of
     fine-tuning: a few hundred updates would be lost.
     """
+    if isinstance(task, Choosing):
+        nn.init.normal_(task.score_layer.weight, std=_STD, generator=torch.Generator().manual_seed(seed))
     if isinstance(task, Classification):
         nn.init.normal_(task.classifier.weight, std=_STD, generator=torch.Generator().manual_seed(seed))
         if not classifier_has_bias(task.extractor_config):  # it stays 0, and so the model opens in transformers
