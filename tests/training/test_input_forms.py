@@ -149,6 +149,11 @@ def test_half_of_the_language_loss_comes_with_them(settings: dict[str, Any], mod
     assert ClassificationConfig(**settings).settled(rows, model, None, "").lm_weight == wanted
 
 
+def test_what_was_left_out_is_no_value_in_a_file() -> None:
+    assert "lm_weight" not in ClassificationConfig().to_dict()
+    assert ClassificationConfig(lm_weight=0.0).to_dict()["lm_weight"] == 0.0
+
+
 def test_new_tokens_have_new_vectors_behind_those_of_the_words(
     gpt: Path, write: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -44,8 +44,9 @@ class Config:
                 raise ValueError(f"{cls.__name__} has no field {name!r}; {hint}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as values that JSON and TOML can hold."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        """The fields as values that JSON and TOML can hold; None, which TOML has not, is a default and left out."""
+        values = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
