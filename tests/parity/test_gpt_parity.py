@@ -36,8 +36,8 @@ def test_the_loss_is_that_of_transformers(is_second: bool) -> None:
     batch = TokenBatch(input_ids=IDS, attention_mask=torch.ones_like(IDS))
     following = torch.cat([IDS[:, 1:], torch.full((2, 1), IGNORED_LABEL)], dim=1)
     loss, count = task(Example(batch=batch, labels=following))
-    # The loss is taken in float32 whatever the weights are.
-    torch.testing.assert_close(loss / count, oracle(IDS, labels=IDS).loss.float(), rtol=0, atol=1e-6)
+    # transformers takes its loss in float32 whatever the weights are.
+    torch.testing.assert_close(loss / count, oracle(IDS, labels=IDS).loss.double(), rtol=0, atol=1e-6)
     assert count == 8
 
 

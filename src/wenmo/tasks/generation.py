@@ -28,6 +28,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
+from wenmo.models.cross_entropy import summed_cross_entropy
 from wenmo.models.dropout import Dropout
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import autocast, batches_of_store
@@ -251,8 +252,9 @@ class Generation(Task):
 
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
         """Cross entropy, summed over all tokens that are foretold, and their number."""
-        nats = self.nats(example)
-        return nats.sum(), (example.labels != IGNORED_LABEL).sum()
+        counted = example.labels != IGNORED_LABEL
+        states = self.dropout(self.extractor(example.batch).last_hidden_state)
+        return summed_cross_entropy(self.logits(states[counted]), example.labels[counted]), counted.sum()
 
     def nats(self, example: Example) -> Tensor:
         """``(batch, length)``: minus the log-probability of each label, 0 where there is none."""
