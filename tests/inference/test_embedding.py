@@ -87,6 +87,16 @@ def test_a_checkpoint_without_a_head_is_embedded_from_the_command_line(save_bert
         assert (answer.code, "train it with --model bert" in answer.stderr) == (2, True), answer.stderr
 
 
+def test_the_last_four_layers_stand_beside_each_other_in_the_file(save_bert, run_wenmo, tmp_path):
+    save_bert(tmp_path / "bert", num_hidden_layers=5)
+    (tmp_path / "texts.txt").write_text("good film\nbad\n")
+    answer = run_wenmo("embed", "bert", "texts.txt", "--out", "x.npy", "--pooling", "last4", "--json")
+    assert json.loads(answer.stdout)["hidden_size"] == 4 * 16, answer.stderr
+    model = load(tmp_path / "bert")
+    layers = [model.embed(["good film", "bad"], pooling=f"layer:{i}") for i in (2, 3, 4, 5)]
+    np.testing.assert_allclose(np.load(tmp_path / "x.npy"), np.concatenate(layers, axis=1), atol=1e-6)
+
+
 def test_layers_are_only_asked_of_models_that_show_them(model):
     with pytest.raises(InputError, match="a TextCnn does not show its layers"):
         model.embed(["good"], pooling="last4")

@@ -17,17 +17,18 @@ from wenmo.errors import InputError
 from wenmo.inference.counts import TextCounts
 from wenmo.inference.elmo_engine import Block, PackedElmo, Words
 from wenmo.inference.engines import known_precision, packed_wanted
+from wenmo.inference.poolings import TokenPooling
 from wenmo.inference.texts import listed, windows
 from wenmo.interchange.allennlp import read_elmo
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.models.elmo import Elmo, ElmoConfig
-from wenmo.models.pooling import Pooling, pool
+from wenmo.models.pooling import pool
 from wenmo.models.shapes import shapes_only
 from wenmo.text.segmentation import load_segmenter
 
 SEGMENTER = "treebank"
-_OF_THE_MIXTURE: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first", "cls": "first", "last": "last"}
-_LAYER = "layer:"
+_ALIKE = TokenPooling(layers="mix")
+"""Unless a person says otherwise."""
 
 
 class ElmoEmbedder:
@@ -83,12 +84,13 @@ class ElmoEmbedder:
     def embed(
         self, texts: Text | Iterable[Text], pooling: str | None = None, normalize: bool | None = None
     ) -> NDArray[np.float32]:
-        """A vector for each text, ``(rows, hidden_size)``; zeros for one without words.
+        """A vector for each text, ``(rows, embedding_size)``; zeros for one without words.
 
         Args:
             texts: one text or many.
             pooling: None (or ``mix``): the mean over the words of the mean of all layers. ``layer:K``: that of one
-                layer, 0 being the words by themselves and -1 the last. ``last4``: of up to four layers of LSTMs.
+                layer, 0 being the words by themselves and -1 the last. ``last4``: those of up to four layers of LSTMs,
+                beside each other.
                 ``mean``, ``max``, ``first`` (or ``cls``), ``last``: of the mixture of layers at each word.
             normalize: to length 1; a vector of zeros stays as it is.
 
@@ -96,7 +98,7 @@ class ElmoEmbedder:
             InputError: there is no such pooling, or an item is not a string.
         """
         found = list(self.embed_windows(texts, pooling=pooling, normalize=normalize))
-        return np.concatenate(found) if found else np.empty((0, self.embedding_size()), np.float32)
+        return np.concatenate(found) if found else np.empty((0, self.embedding_size(pooling)), np.float32)
 
     def embed_windows(
         self,
@@ -107,29 +109,21 @@ class ElmoEmbedder:
         counts: TextCounts | None = None,
     ) -> Iterator[NDArray[np.float32]]:
         """As `embed`, some thousand rows at a time."""
-        self._check_pooling(pooling)
+        how = self._pooling(pooling)
         counted = counts or TextCounts()
         for window in windows(listed(texts, "none"), "none", counted.texts):
             counted.texts += len(window)
-            yield self.embed_words([self.words(str(text)) for text in window], pooling, normalize)
+            yield self._vectors([self.words(str(text)) for text in window], how, normalize)
 
-    @torch.inference_mode()
     def embed_words(
         self, sentences: Sequence[Words], pooling: str | None = None, normalize: bool | None = None
     ) -> NDArray[np.float32]:
         """As `embed`, of sentences that are words already."""
-        self._check_pooling(pooling)
-        vectors = torch.zeros(len(sentences), self.embedding_size())
-        for block in self._engine.blocks(sentences):
-            vectors[block.rows] = self._pooled(block, pooling).float()
-        if normalize:
-            vectors = torch.nn.functional.normalize(vectors, dim=1)
-        found: NDArray[np.float32] = vectors.numpy()
-        return found
+        return self._vectors(sentences, self._pooling(pooling), normalize)
 
     def embedding_size(self, pooling: str | None = None, text: Text | None = None) -> int:
-        """Width of what `embed` gives, whatever the pooling and the text."""
-        return self.extractor.config.hidden_size
+        """Width of what `embed` gives, whatever the text."""
+        return self._pooling(pooling).size(self.extractor.config)
 
     def pair_to_embed(self, text: Text | None) -> Literal["none"]:
         """Texts are embedded one by one."""
@@ -151,30 +145,29 @@ class ElmoEmbedder:
         """As `predict`."""
         self.predict(source)
 
-    def _pooled(self, block: Block, pooling: str | None) -> Tensor:
-        if pooling in _OF_THE_MIXTURE:
-            states, how = self.extractor.mix(block.layers), _OF_THE_MIXTURE[pooling]
-        else:
-            how, layers = "mean", block.layers
-            if pooling is not None and pooling.startswith(_LAYER):
-                layers = [layers[int(pooling.removeprefix(_LAYER))]]
-            elif pooling == "last4":
-                layers = layers[1:][-4:]
-            states = torch.stack(layers).mean(dim=0)
-        return pool(*block.without_markers(states), how)
+    @torch.inference_mode()
+    def _vectors(self, sentences: Sequence[Words], how: TokenPooling, normalize: bool | None) -> NDArray[np.float32]:
+        vectors = torch.zeros(len(sentences), how.size(self.extractor.config))
+        for block in self._engine.blocks(sentences):
+            vectors[block.rows] = self._pooled(block, how).float()
+        if normalize:
+            vectors = torch.nn.functional.normalize(vectors, dim=1)
+        found: NDArray[np.float32] = vectors.numpy()
+        return found
 
-    def _check_pooling(self, name: str | None) -> None:
-        """Make sure that there is a pooling of this name.
+    def _pooled(self, block: Block, how: TokenPooling) -> Tensor:
+        if how.layers is None:
+            states = self.extractor.mix(block.layers)
+        else:
+            states = how.combined([block.layers[i] for i in how.chosen(len(block.layers))])
+        return pool(*block.without_markers(states), how.how)
+
+    def _pooling(self, name: str | None) -> TokenPooling:
+        """What is asked for.
 
         Raises:
-            InputError: there is none; the message lists those there are.
+            InputError: there is none, or the model has no such layer.
         """
-        number = (name or "").removeprefix(_LAYER)
-        count = self.extractor.config.num_hidden_layers + 1
-        if name in (None, "mix", "last4", *_OF_THE_MIXTURE):
-            return
-        if name == number or not number.removeprefix("-").isdecimal():
-            known = ", ".join([*_OF_THE_MIXTURE, "last4", "mix", f"{_LAYER}K"])
-            raise InputError(f"there is no pooling {name!r}; the poolings are {known}")
-        if not -count <= int(number) < count:
-            raise InputError(f"{name}: the model has layers 0 (words by themselves) to {count - 1}")
+        how = _ALIKE if name is None else TokenPooling.named(name)
+        how.chosen(self.extractor.config.num_hidden_layers + 1)
+        return how

@@ -151,7 +151,8 @@ class Embedder:
     def embedding_size(self, pooling: str | None = None, text: Text | None = None) -> int:
         """Width of what `embed` gives for texts of the kind of ``text``; None: for what the model was trained on."""
         config = self.model.extractor_config
-        size = config.pooler_size if self._pooling(pooling) is None else config.hidden_size
+        how = self._pooling(pooling)
+        size = config.pooler_size if how is None else how.size(config)
         compared = self.pair_to_embed(text) == "siamese" and not self.model.compares
         return VECTORS_OF_A_PAIR * size if compared else size
 

@@ -1,32 +1,37 @@
 """Names of ways to make a text's vector of the vectors of its tokens, and what they do."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
+from wenmo.models.config import ModelConfig
 from wenmo.models.pooling import Pooling, pool
 
 _OF_THE_LAST: dict[str, Pooling] = {"mean": "mean", "max": "max", "first": "first", "cls": "first", "last": "last"}
-_LAST_FOUR, _ALL, _ONE = "last4", "mix", "layer:"
-NAMES = (*_OF_THE_LAST, _LAST_FOUR, _ALL, f"{_ONE}K")
+_ONE = "layer:"
+_SEVERAL = ("last4", "mix")
+NAMES = (*_OF_THE_LAST, *_SEVERAL, f"{_ONE}K")
 
 
 @dataclass(frozen=True)
 class TokenPooling:
-    """Which layers are averaged, and how their tokens become one vector.
+    """Of which layers, and how their tokens become one vector.
 
     ``mean``, ``max``, ``first`` and ``last`` are of the last layer's tokens; special tokens are tokens too.
-    ``layer:K`` is the mean over the tokens of the K-th layer, 0 being the embeddings and -1 the last. ``last4``
-    averages the last four layers before (Devlin et al. 2019, section 5.3, which adds them up), ``mix`` the embeddings
-    and all layers, as the mixture of ELMo begins (Peters et al., NAACL 2018, equation 1).
+    ``layer:K`` is the mean over the tokens of the K-th layer, 0 being the embeddings and -1 the last. ``last4`` puts
+    the means of the last four layers beside each other, which is four times as wide (Devlin et al. 2019, section 5.3,
+    who find it the best of what is not fine-tuned); ``mix`` averages the embeddings and all layers, as the mixture of
+    ELMo begins (Peters et al., NAACL 2018, equation 1).
     """
 
     how: Pooling = "mean"
-    layers: slice | int | None = None
+    layers: Literal["last4", "mix"] | int | None = None
     """Of the embeddings and all layers; None: what the model says last."""
 
     @classmethod
@@ -38,8 +43,8 @@ class TokenPooling:
         """
         if name in _OF_THE_LAST:
             return cls(_OF_THE_LAST[name])
-        if name in (_LAST_FOUR, _ALL):
-            return cls(layers=slice(None) if name == _ALL else slice(-4, None))
+        if name in _SEVERAL:
+            return cls(layers=cast(Literal["last4", "mix"], name))
         number = name.removeprefix(_ONE)
         if number != name and number.removeprefix("-").isdecimal():
             return cls(layers=int(number))
@@ -55,8 +60,12 @@ class TokenPooling:
             kind = type(extractor).__name__
             raise InputError(f"a {kind} does not show its layers; use the pooling {', '.join(_OF_THE_LAST)}")
 
+    def size(self, config: ModelConfig) -> int:
+        """Width of the vectors that a model of these settings gets: a model of fewer than four layers gives those."""
+        return config.hidden_size * (min(4, config.num_hidden_layers) if self.layers == "last4" else 1)  # type: ignore[attr-defined]
+
     def __call__(self, extractor: nn.Module, batch: TokenBatch) -> Tensor:
-        """``(batch, hidden_size)``.
+        """``(batch, size)``.
 
         Raises:
             InputError: the model has no layer of this number.
@@ -64,12 +73,11 @@ class TokenPooling:
         if self.layers is None:
             return pool(extractor(batch).last_hidden_state, batch.attention_mask, self.how)
         states: tuple[Tensor, ...] = extractor(batch, output_hidden_states=True).hidden_states
-        chosen = [states[i] for i in self.chosen(len(states))]
-        mean = chosen[0] if len(chosen) == 1 else torch.stack(chosen).mean(dim=0)
-        return pool(mean, batch.attention_mask, self.how)
+        chosen = self.combined([states[i] for i in self.chosen(len(states))])
+        return pool(chosen, batch.attention_mask, self.how)
 
     def chosen(self, num_states: int) -> list[int]:
-        """Which of the embeddings and all layers are averaged, in their order.
+        """Which of the embeddings and all layers are pooled, in their order.
 
         Raises:
             InputError: the model has no layer of this number.
@@ -77,9 +85,17 @@ class TokenPooling:
         every = range(num_states)
         if self.layers is None:
             return [num_states - 1]
-        if isinstance(self.layers, slice):
-            # The embeddings are no layer: a model of fewer than four gives all it has.
-            return list(every if self.layers.start is None else every[1:][self.layers])
+        if self.layers == "last4":  # the embeddings are no layer: a model of fewer than four gives all it has
+            return list(every[1:][-4:])
+        if self.layers == "mix":
+            return list(every)
         if not -num_states <= self.layers < num_states:
             raise InputError(f"layer:{self.layers}: the model has layers 0 (the embeddings) to {num_states - 1}")
         return [every[self.layers]]
+
+    def combined(self, states: Sequence[Tensor]) -> Tensor:
+        """The chosen layers, each ``(..., hidden_size)``, as what is pooled, ``(..., size)``: beside each other or their
+        mean."""
+        if self.layers == "last4":
+            return torch.cat(tuple(states), dim=-1)
+        return states[0] if len(states) == 1 else torch.stack(tuple(states)).mean(dim=0)

@@ -69,7 +69,7 @@ class PackedTransformer:
         self._final_norm = stack.final_norm
         self._how = TokenPooling(_own_pooling(model))
         self._pooler = model.pooler if isinstance(model, Bert | Ernie) else None
-        self._hidden_size = model.config.hidden_size
+        self._config = model.config
 
     @torch.inference_mode()
     def pooled(
@@ -77,7 +77,8 @@ class PackedTransformer:
     ) -> Tensor:
         """See `wenmo.inference.engines.Engine`."""
         asked = how or self._how
-        vectors = torch.zeros(len(rows), self._hidden_size, dtype=self._own_dtype)  # of a text without tokens, zeros
+        # Of a text without tokens, zeros.
+        vectors = torch.zeros(len(rows), asked.size(self._config), dtype=self._own_dtype)
         for block in self.blocks(rows, types, asked):
             vectors[torch.from_numpy(block.rows)] = _pooled(block, asked.how).to(self._own_dtype)
         return vectors if how is not None or self._pooler is None else self._pooler(vectors)
@@ -85,7 +86,6 @@ class PackedTransformer:
     @torch.inference_mode()
     def blocks(self, rows: Sequence[TokenIds], types: Sequence[TokenIds] | None, how: TokenPooling) -> Iterator[Block]:
         """The states that ``how`` pools, of all texts that have tokens, block by block."""
-        chosen = how.chosen(len(self._layers) + 1)
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         self._embeddings.check_length(int(lengths.max()))
         order = np.argsort(-lengths, kind="stable")
@@ -99,11 +99,12 @@ class PackedTransformer:
             assert ids is not None
             attention = PackedAttention(lengths[part], self._num_heads, self._dtype, causal=self._causal)
             only = _only(groups, how.how)
-            states = self._states(self._embedded(ids, types_of_part, groups), attention, chosen, only)
+            states = self._states(self._embedded(ids, types_of_part, groups), attention, how, only)
             yield Block(part, groups, states)
 
-    def _states(self, x: Tensor, attention: PackedAttention, chosen: list[int], only: Tensor | None) -> Tensor:
-        """The mean of the chosen layers; of some rows alone, where the others are not asked for."""
+    def _states(self, x: Tensor, attention: PackedAttention, how: TokenPooling, only: Tensor | None) -> Tensor:
+        """What is pooled of the chosen layers; of some rows alone, where the others are not asked for."""
+        chosen = how.chosen(len(self._layers) + 1)
         kept = [x] if 0 in chosen else []
         for i, layer in enumerate(self._layers[: chosen[-1]], start=1):
             x = layer(x, attention, only if chosen == [i] else None)
@@ -111,8 +112,8 @@ class PackedTransformer:
                 x = _normalized(x, self._final_norm)
             if i in chosen:
                 kept.append(x)
-        mean = kept[0] if len(kept) == 1 else torch.stack(kept).to(self._own_dtype).mean(dim=0)
-        return mean if only is None or len(mean) == len(only) else mean[only]
+        states = kept[0] if len(kept) == 1 else how.combined([each.to(self._own_dtype) for each in kept])
+        return states if only is None or len(states) == len(only) else states[only]
 
     def _embedded(self, ids: Tensor, types: Tensor | None, groups: list[Group]) -> Tensor:
         places = torch.cat([torch.arange(group.length).repeat(group.num_texts) for group in groups])
