@@ -32,9 +32,10 @@ import typer.main
 
 from wenmo.cli import main
 from wenmo.cli.application import app
+from wenmo.models.config import ModelConfig
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.text.tokenizers import TokenizerConfig
-from wenmo.training.recipe import DataSettings, Recipe, TrainingSettings
+from wenmo.training.recipe import DataSettings, FeatureSettings, Recipe, TrainingSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -324,11 +325,12 @@ def recipe_table() -> str:
         ("data.tokenizer", textcnn.data.tokenizer),
         ("task", textcnn.task),
         ("training", textcnn.training),
+        ("features", FeatureSettings(checkpoint="", model=textcnn.model)),
     ):
         kind = type(values)
         meanings, types = _meanings(kind), get_type_hints(kind)
         for field, meaning in meanings.items():
-            if types[field] is TokenizerConfig or field == "task":
+            if types[field] in (TokenizerConfig, ModelConfig) or field == "task":
                 continue
             choices = get_args(types[field]) if get_origin(types[field]) is Literal else ()
             told = " ".join([*([", ".join(f"`{choice}`" for choice in choices) + "."] if choices else []), meaning])
@@ -365,7 +367,7 @@ def test_the_table_of_recipe_fields_is_that_of_the_code() -> None:
 
 def test_the_table_of_recipe_fields_misses_none() -> None:
     assert set(_meanings(ClassificationConfig)) == {f.name for f in dataclasses.fields(ClassificationConfig)}
-    for settings in (DataSettings, TrainingSettings):
+    for settings in (DataSettings, TrainingSettings, FeatureSettings):
         assert set(_meanings(settings)) == set(settings.model_fields)
 
 

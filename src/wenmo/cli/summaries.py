@@ -31,6 +31,7 @@ def print_training(result: "TrainingResult") -> None:
     print_facts(
         {
             "trained": f"{steps}{quantities.seconds(result.seconds)}, {quantities.count(result.parameters)} parameters",
+            **({"layers": mixture_sentence(result.mixture)} if result.mixture else {}),
             "model": str(result.model),
             "use it": how_to_use(result.task, result.model),
         }
@@ -40,6 +41,12 @@ def print_training(result: "TrainingResult") -> None:
 def how_to_use(task: str, model: "Path") -> str:
     """The command that a trained model is there for."""
     return f'wenmo generate {model} "..."' if task == "generate" else f"wenmo predict {model} FILE"
+
+
+def mixture_sentence(mixture: Mapping[str, Any]) -> str:
+    """What the layers below a model weigh."""
+    weights = ", ".join(f"{i}: {quantities.percent(each, 1)} %" for i, each in enumerate(mixture["weights"]))
+    return f"{weights}; their mixture times {mixture['gamma']:.3f}"
 
 
 def calibration_sentence(found: Mapping[str, Any]) -> str:

@@ -21,6 +21,12 @@ def train(
             help="A name from `wenmo models`, with or without the checkpoint to start from; or a recipe names it.",
         ),
     ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[NAME:]FOLDER", help="A checkpoint whose layers the model reads in the place of words, unchanged."
+        ),
+    ] = None,
     out: options.OutFolder,
     dev: options.Dev = None,
     test: options.Test = None,
@@ -64,6 +70,7 @@ def train(
         result = wenmo.train(
             data,
             model=model,
+            features=features,
             out=out,
             dev=dev,
             test=test,

@@ -6,6 +6,7 @@ the batches of all the others.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,10 @@ Rows = NDArray[np.int64]
 FIRST, SECOND, TYPES, TARGET = "input_ids", "input_ids_b", "token_type_ids", "target_ids"
 """Columns of a store: the ids of a text, those of the second text of a pair, which text of a pair a token is of, and
 the ids of the text that is to be written."""
+
+VECTORS = {FIRST: "vectors", SECOND: "vectors_b"}
+"""Columns of a store: a vector for each id of another column, which a batch then has in the place of the ids. Numbers
+of 16 bits without a sign are those of bfloat16, which numpy does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +129,30 @@ def token_batch(
 
 def store_batch(store: TokenStore, rows: Rows) -> TokenBatch:
     """Some rows of a store as tensors, without their second texts."""
+    if VECTORS[FIRST] in store.columns:
+        return _vector_batch(store[VECTORS[FIRST]].take(rows))
     types = store[TYPES].take(rows) if TYPES in store.columns else None
     return token_batch(store[FIRST].take(rows), types=types)
 
 
 def second_batch(store: TokenStore, rows: Rows) -> TokenBatch | None:
     """The second texts of some rows; None where the store has none."""
+    if VECTORS[SECOND] in store.columns:
+        return _vector_batch(store[VECTORS[SECOND]].take(rows))
     return token_batch(store[SECOND].take(rows)) if SECOND in store.columns else None
+
+
+def _vector_batch(rows: Sequence[NDArray[Any]]) -> TokenBatch:
+    """Put rows of vectors ``(length, size)`` beside each other, zeros on the padding; at least one place long."""
+    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
+    vectors = np.zeros((*mask.shape, rows[0].shape[1]), np.float32)
+    for place, row in zip(vectors, rows, strict=True):
+        if row.dtype == np.uint16:  # the upper half of a float32
+            place[: len(row)] = (row.astype(np.uint32) << 16).view(np.float32)
+        else:
+            place[: len(row)] = row
+    return TokenBatch(inputs_embeds=torch.from_numpy(vectors), attention_mask=torch.from_numpy(mask.astype(np.int64)))
 
 
 def row_places(columns: Mapping[str, RaggedColumn]) -> NDArray[np.int64]:

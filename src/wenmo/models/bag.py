@@ -6,7 +6,7 @@ taken over word ids and not over spellings, so that it is a few tensor operation
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from wenmo.features import Features, TokenBatch
 from wenmo.models.config import ModelConfig
 from wenmo.models.embeddings import Channels, WordEmbeddings
+from wenmo.models.pooling import Pooling, pool
 from wenmo.models.tracing import note
 
 _HASH_MULTIPLIER = 116049371
@@ -23,6 +24,8 @@ _HASH_MULTIPLIER = 116049371
 @dataclass(frozen=True, kw_only=True)
 class BagConfig(ModelConfig):
     """Sizes of a bag of vectors."""
+
+    reads_vectors: ClassVar[bool] = True
 
     model_type: Literal["bag"] = "bag"
     vocab_size: int = 0
@@ -34,6 +37,9 @@ class BagConfig(ModelConfig):
     """Longest n-gram that has a vector, in tokens; 1 is words alone."""
     num_buckets: int = 65536
     """Vectors that all n-grams of two and more tokens share."""
+    pooling: Pooling = "mean"
+    """What makes one vector of a text: the mean, as in the paper; or the maximum, the first or the last token, which
+    is for vectors of a model that knows more of a token than its word."""
 
     def __post_init__(self) -> None:
         if min(self.embedding_size, self.max_ngram, self.num_buckets) < 1:
@@ -64,20 +70,23 @@ class Bag(nn.Module):
         """Average the vectors of the words and n-grams of each text.
 
         Args:
-            batch: ``input_ids`` and ``attention_mask``, both ``(batch, length)``; padding on the right.
+            batch: ``input_ids`` ``(batch, length)`` or, without n-grams, ``inputs_embeds``
+                ``(batch, length, embedding_size)``, and ``attention_mask`` ``(batch, length)``; padding on the right.
 
         Returns:
             ``last_hidden_state`` ``(batch, length, hidden_size)``: the vector of each token plus those of the n-grams
             that begin there. ``pooler_output`` ``(batch, hidden_size)``: their sum over the number of words and
-            n-grams; zeros for a text without tokens.
+            n-grams, or what else ``pooling`` makes of them; zeros for a text without tokens.
         """
-        assert batch.input_ids is not None, "a bag of vectors reads input_ids"
         mask = batch.attention_mask.unsqueeze(-1)
-        states = self.embeddings(batch.input_ids) * mask  # (batch, length, embedding_size)
+        vectors = batch.inputs_embeds if batch.input_ids is None else self.embeddings(batch.input_ids)
+        assert vectors is not None, "a bag of vectors reads input_ids or inputs_embeds"
+        states = vectors * mask  # (batch, length, embedding_size)
         note("vectors of the words", states, "batch", "length", "embedding_size")
         num_tokens = batch.num_tokens
         counted = num_tokens
         if self.ngrams is not None:
+            assert batch.input_ids is not None, "n-grams are of input_ids; set max_ngram=1"
             hashed = batch.input_ids
             for size in range(2, min(self.config.max_ngram, hashed.size(1)) + 1):
                 hashed = _chain(hashed, batch.input_ids, size)
@@ -86,9 +95,12 @@ class Bag(nn.Module):
                 note(f"vectors of the n-grams of {size} words", vectors, "batch", "length", "embedding_size")
                 states = states + vectors * inside.unsqueeze(-1)
                 counted = counted + inside.sum(dim=1)
-        mean = states.sum(dim=1) / counted.clamp(min=1).unsqueeze(1)  # (batch, hidden_size)
+        if self.config.pooling == "mean":
+            vector = states.sum(dim=1) / counted.clamp(min=1).unsqueeze(1)  # (batch, hidden_size)
+        else:
+            vector = pool(states, batch.attention_mask, self.config.pooling)
         return Features(
-            last_hidden_state=states, pooler_output=note("vector of the text", mean, "batch", "hidden_size")
+            last_hidden_state=states, pooler_output=note("vector of the text", vector, "batch", "hidden_size")
         )
 
 

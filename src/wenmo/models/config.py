@@ -65,6 +65,9 @@ class ModelConfig(Config):
     causal: ClassVar[bool] = False
     """Whether no token sees a later one, and a text is read off its last token."""
 
+    reads_vectors: ClassVar[bool] = False
+    """Whether it can read vectors in the place of words: of another model (`wenmo.models.stacked`)."""
+
     pair: ClassVar[PairMode] = "siamese"
     """How it reads pairs unless a person says otherwise."""
 

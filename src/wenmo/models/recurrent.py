@@ -46,6 +46,8 @@ class RecurrentConfig(ModelConfig):
 
     tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "generate")
 
+    reads_vectors: ClassVar[bool] = True
+
     model_type: Literal["recurrent"] = "recurrent"
     vocab_size: int = 0
     """0: taken from the tokenizer when the model is built."""

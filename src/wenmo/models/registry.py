@@ -290,6 +290,15 @@ _PRESETS = (
     ),
 )
 
+_STACKED = Preset(
+    name="stacked",
+    module="wenmo.models.stacked",
+    config_class="StackedConfig",
+    model_class="Stacked",
+    paper="Peters et al., RepL4NLP 2019, arXiv 1903.05987",
+    use="a model on the layers of a frozen one; made of two others, so no name of its own asks for it",
+)
+
 
 @cache
 def presets() -> dict[str, Preset]:
@@ -375,7 +384,7 @@ def num_parameters(config: ModelConfig) -> int:
 
 
 def _by_model_type(model_type: object) -> Preset:
-    for candidate in presets().values():
+    for candidate in (*presets().values(), _STACKED):
         if candidate.model_type == model_type:
             return candidate
     raise InputError(f"model_type is {model_type!r}; known are {', '.join(sorted(presets()))}")

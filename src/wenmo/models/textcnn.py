@@ -10,7 +10,7 @@ padding, and dropout on the word vectors.
 """
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,8 @@ from wenmo.models.tracing import note
 @dataclass(frozen=True, kw_only=True)
 class TextCnnConfig(ModelConfig):
     """Sizes of a TextCNN. The defaults are Kim's (sections 3.1 and 3.2), but for the padding."""
+
+    reads_vectors: ClassVar[bool] = True
 
     model_type: Literal["textcnn"] = "textcnn"
     vocab_size: int = 0

@@ -31,6 +31,7 @@ class TransformerConfig(StackConfig):
 
     tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "choose")
     pair: ClassVar[PairMode] = "joined"
+    reads_vectors: ClassVar[bool] = True
 
     model_type: Literal["transformer"] = "transformer"
     vocab_size: int = 0

@@ -67,19 +67,20 @@ def pair_vector(first: Tensor, second: Tensor) -> Tensor:
 
 
 def one_above_the_other(first: TokenBatch, second: TokenBatch) -> TokenBatch:
-    """Two batches of ids as one: first all of the one, then all of the other, ``(2 * batch, longest)``.
+    """Two batches of ids, or of vectors, as one: first all of the one, then all of the other, ``(2 * batch, longest)``.
 
     Raises:
-        ValueError: a batch has no ids, or they differ in their number of texts.
+        ValueError: one has ids and the other vectors, or they differ in their number of texts.
     """
-    if first.input_ids is None or second.input_ids is None or len(first.input_ids) != len(second.input_ids):
-        raise ValueError("a pair is two batches of input_ids with the same number of texts")
-    length = max(first.input_ids.size(1), second.input_ids.size(1))
-    ids, masks = (
-        torch.cat([_widened(getattr(batch, name), length) for batch in (first, second)])
-        for name in ("input_ids", "attention_mask")
-    )
-    return TokenBatch(input_ids=ids, attention_mask=masks)
+    text = "inputs_embeds" if first.input_ids is None else "input_ids"
+    if getattr(second, text) is None or len(first.attention_mask) != len(second.attention_mask):
+        raise ValueError(f"a pair is two batches of {text} with the same number of texts")
+    length = max(first.attention_mask.size(1), second.attention_mask.size(1))
+    both = {
+        name: torch.cat([_widened(getattr(batch, name), length) for batch in (first, second)])
+        for name in (text, "attention_mask")
+    }
+    return TokenBatch(**both)
 
 
 def resolved_pair(asked: Pair, rows: Sequence[Row], default: PairMode) -> Pair:
@@ -211,7 +212,9 @@ def _longest_first(a: Ids, b: Ids, room: int) -> tuple[Ids, Ids]:
 
 
 def _widened(tensor: Tensor, length: int) -> Tensor:
-    return torch.nn.functional.pad(tensor, (0, length - tensor.size(1)))
+    """``(batch, shorter, ...)`` to ``(batch, length, ...)``, zeros behind the texts."""
+    behind = (0, 0) * (tensor.dim() - 2) + (0, length - tensor.size(1))
+    return torch.nn.functional.pad(tensor, behind)
 
 
 def _kind(row: Row) -> str:

@@ -121,7 +121,7 @@ def character_tensor(ids: Sequence[Ids], sizes: Sequence[Ids], length: int) -> T
 def sentence_batch(store: TokenStore, rows: NDArray[Any]) -> TokenBatch:
     """Some sentences of a store as tensors, with the characters of their words where the store has them."""
     batch = store_batch(store, rows)
-    if CHARACTERS not in store.columns:
+    if CHARACTERS not in store.columns or batch.inputs_embeds is not None:
         return batch
     characters = character_tensor(
         store[CHARACTERS].take(rows), store[WORD_SIZES].take(rows), batch.attention_mask.size(1)

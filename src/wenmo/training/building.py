@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, windows_for
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model, with_sizes
+from wenmo.models.stacked import StackedConfig
 from wenmo.tasks.tag_sets import choose_word_segmenter
 from wenmo.tasks.tagging import TaggingConfig
 from wenmo.tasks.task import Task
@@ -33,12 +35,14 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
         InputError: nothing can be learnt from the data.
     """
     refuse_unable(type(recipe.model), recipe.task.task)
+    if recipe.features:
+        refuse_unable(type(recipe.features.model), recipe.task.task)
     if getattr(recipe.model, "character_features", "none") != "none" and recipe.task.task != "tag":
         raise InputError("model.character_features is for taggers; leave it out")
     known = before.task.config if before else None
     if known is not None and known.task != recipe.task.task:
         raise InputError(f"with --from, the task is that of the model, {known.task}, not {recipe.task.task}")
-    task = recipe.task.settled(corpus.train, recipe.model, known, recipe.data.train)
+    task = recipe.task.settled(corpus.train, recipe.extractor, known, recipe.data.train)
     if isinstance(task, TaggingConfig) and recipe.data.tokenizer.segmenter == PRETRAINED and not task.word_segmenter:
         task = replace(task, word_segmenter=choose_word_segmenter(corpus.train))
     return recipe.model_copy(update={"task": task})
@@ -47,8 +51,8 @@ def with_labels(recipe: Recipe, corpus: Corpus, before: ModelFolder | None) -> R
 def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
     """The tokenizer of the checkpoint that a run starts from, or of these texts and, where wanted, the word vectors."""
     marked = getattr(recipe.task, "markers", False)
-    if recipe.checkpoint and not recipe.model.reads_bytes:
-        found = tokenizer_of_checkpoint(Path(located(recipe.checkpoint)), recipe.data.tokenizer)
+    if (recipe.checkpoint or (recipe.features and not marked)) and not recipe.extractor.reads_bytes:
+        found = tokenizer_of_checkpoint(Path(located(recipe.pretrained)), recipe.data.tokenizer)
         return found.with_markers() if marked else found
     if marked:
         raise InputError("task.markers: they are put around the texts of a checkpoint; name one, or leave it out")
@@ -77,7 +81,7 @@ def build_task(
         vectors = None
     wanted = recipe.task
     config = with_sizes(
-        recipe.model,
+        recipe.extractor,
         _vocab_size(recipe, tokenizer),
         wanted.num_labels,
         compares=wanted.compares,
@@ -85,7 +89,8 @@ def build_task(
     )
     config = replace(config, **_sizes_of_vectors(recipe, vectors))
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.config})
-    recipe = recipe.model_copy(update={"model": config, "data": data})
+    own = config.top if isinstance(config, StackedConfig) else config
+    recipe = recipe.model_copy(update={"model": own, "data": data})
     task = wanted.build(build_model(config), config, windows_for(recipe.data.model_dump(), tokenizer))
     task.take_tokenizer(tokenizer)
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
@@ -99,6 +104,9 @@ def build_task(
             new_tokens=new_tokens(place, tokenizer),
         )
         start_head(task, recipe.training.seed)
+    if recipe.features and before is None:
+        frozen = cast(nn.Module, task.extractor.frozen)
+        load_start(frozen, recipe.features.model, Path(located(recipe.features.checkpoint)))
     coverage = None
     if vectors is not None:
         counts = Counter(token for text in recipe.task.texts(rows) for token in tokenizer.tokenize(text))
@@ -116,8 +124,7 @@ def _vocab_size(recipe: Recipe, tokenizer: AnyTokenizer) -> int:
     wanted = recipe.task.vocab_size(tokenizer)
     if not isinstance(tokenizer, PretrainedTokenizer):
         return wanted
-    place = recipe.checkpoint or "the model"
-    size = recipe.model.vocab_size
+    place, size = recipe.pretrained or "the model", recipe.extractor.vocab_size
     if getattr(recipe.task, "markers", False):  # which stand behind the vocabulary
         size = max(size, tokenizer.vocab_size)
     tokenizer.check_fits(size, place)

@@ -28,6 +28,11 @@ def model_card(
         "",
         f"Trained with wenmo {wenmo_version()}; {parameters:,} parameters; {vocabulary}.",
         *([f"It started from the checkpoint `{in_markdown(recipe.checkpoint)}`."] if recipe.checkpoint else []),
+        *(
+            [f"It reads the layers of `{in_markdown(recipe.features.checkpoint)}`, unchanged."]
+            if recipe.features
+            else []
+        ),
         "",
         *chain.from_iterable((section, "") for section in said.sections),
         "## Data",

@@ -7,6 +7,7 @@ import torch
 
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder, load_folder
+from wenmo.models.stacked import StackedConfig
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
 from wenmo.training.corpus import Corpus, encode, read_corpus
@@ -32,8 +33,10 @@ def settings_of(start: Path, model: str | None) -> dict[str, Any]:
     if model is not None:
         raise InputError(f"--model {model}: with --from, the model is that of {start}; leave --model out")
     old = folder.recipe
+    own = config.top if isinstance(config, StackedConfig) else config
     return {
-        "model": config.to_dict(),
+        "model": own.to_dict(),
+        **({"features": old["features"]} if "features" in old else {}),
         "task": {name: value for name, value in old["task"].items() if name not in _OF_THE_ROWS},
         "data": {name: old["data"][name] for name in _KEPT_OF_THE_DATA if name in old["data"]},
         "training": {name: value for name, value in old["training"].items() if name not in _OF_THE_START},

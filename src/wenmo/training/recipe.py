@@ -21,6 +21,7 @@ from pydantic import (
     PlainSerializer,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -28,11 +29,18 @@ from wenmo.data.long_texts import LongTexts, Reading
 from wenmo.errors import InputError
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import Preset, config_class, preset
+from wenmo.models.stacked import StackedConfig, on_vectors
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.tasks.registry import task_config_class, task_of_source
 from wenmo.tasks.task import TaskConfig
 from wenmo.text.tokenizers import TokenizerConfig
-from wenmo.training.starting import model_type_of_checkpoint, name_and_folder, settings_of_checkpoint
+from wenmo.training.starting import (
+    model_type_of_checkpoint,
+    name_and_features,
+    name_and_folder,
+    settings_of_checkpoint,
+    settings_of_features,
+)
 
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[int, Field(ge=1)]
@@ -63,7 +71,7 @@ def _tokenizer(value: Any) -> Any:
 
 
 def _config_to_dict(config: Any) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+    return {name: _listed(value) for name, value in asdict(config).items()}
 
 
 class DataSettings(_Settings):
@@ -239,6 +247,28 @@ def _task(value: Any) -> Any:
     return TypeAdapter(kind).validate_python(value)
 
 
+class FeatureSettings(_Settings):
+    """The model whose layers are read in the place of words: it stays as it is."""
+
+    checkpoint: str
+    """The folder of a pre-trained model."""
+    model: Annotated[ModelConfig, BeforeValidator(_model), PlainSerializer(_config_to_dict)]
+    layers: str = "all"
+    """``all``: a learnt mixture of the embeddings and all layers. ``last``, or the number of one, 0 being the
+    embeddings."""
+    cached: bool = True
+    """The layers are computed once and kept on disk while the run lasts; else they are computed for every batch."""
+    folder: str = ""
+    """Where they are kept for other runs too; empty: beside the run, until its end."""
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Of the numbers that are kept."""
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _number_of_a_layer(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+
 class Recipe(_Settings):
     """The whole of a run."""
 
@@ -250,10 +280,34 @@ class Recipe(_Settings):
     training: TrainingSettings = TrainingSettings()
     checkpoint: str | None = None
     """The folder of a pre-trained model to start from, with its tokenizer and its weights."""
+    features: FeatureSettings | None = None
+    """What ``model`` reads in the place of words."""
+
+    @property
+    def extractor(self) -> ModelConfig:
+        """What is built: ``model``, or the stack of it on the features that it reads."""
+        if self.features is None:
+            return self.model
+        frozen = self.features.model
+        top = on_vectors(self.model, frozen.hidden_size) if self.model.reads_vectors else self.model
+        return StackedConfig(vocab_size=frozen.vocab_size, frozen=frozen, top=top, layers=self.features.layers)
+
+    @property
+    def pretrained(self) -> str:
+        """The folder whose tokenizer reads the texts; empty: there is none."""
+        return self.checkpoint or (self.features.checkpoint if self.features else "")
+
+    @model_validator(mode="after")
+    def _one_pretrained_model(self) -> Self:
+        if self.checkpoint and self.features:
+            raise ValueError("a model that reads features does not start from a checkpoint; leave one of them out")
+        if self.features and self.data.vectors:
+            raise ValueError("data.vectors: a model that reads features has no word vectors; leave them out")
+        return self
 
     @model_validator(mode="after")
     def _texts_fit_the_model(self) -> Self:
-        limit, length = getattr(self.model, "max_position_embeddings", None), self.data.max_length
+        limit, length = getattr(self.extractor, "max_position_embeddings", None), self.data.max_length
         if limit and not 0 < length <= limit:
             what = f"data.max_length is {length}" if length else "data.max_length is 0, so that no text is cut"
             raise ValueError(
@@ -271,6 +325,7 @@ class Recipe(_Settings):
         file: Path | None = None,
         values: Mapping[str, Any] | None = None,
         overrides: Sequence[str] = (),
+        features: str | None = None,
     ) -> Self:
         """Put a recipe together; later ones win: preset, the task's defaults, what is below, file, values, overrides.
 
@@ -283,6 +338,7 @@ class Recipe(_Settings):
                 the place of the preset.
             values: nested, like the recipe itself; ``None`` stands for "not said".
             overrides: ``path.to.field=value``, the value as in TOML or a bare string.
+            features: the checkpoint whose layers the model reads, as it may stand in ``model`` behind an ``@``.
 
         Raises:
             InputError: a field is unknown, a value cannot work, or no model is named.
@@ -292,6 +348,8 @@ class Recipe(_Settings):
         named = in_file.pop("name", None)
         whole = below.get("model", {}).get("model_type")
         over = [values or {}, *map(_parse_override, overrides)]
+        model, below_it = name_and_features(model or "")
+        features = features or below_it or reduce(_merge, over, from_file).get("features", {}).get("checkpoint")
         name, checkpoint = name_and_folder(model or named or "")
         if not (model or whole):  # a model that the call names is not that of the file
             checkpoint = checkpoint or reduce(_merge, over, from_file).get("checkpoint") or ""
@@ -321,10 +379,18 @@ class Recipe(_Settings):
         of_task = {**task_config_class(task).defaults, "task": {"task": task}}
         of_start = settings_of_checkpoint(located(checkpoint), name, task) if checkpoint else {}
         start = of_start | ({"checkpoint": checkpoint} if checkpoint else {})
-        merged = reduce(_merge, [of_task, start, *said], merged)
+        of_features = settings_of_features(located, features) if features else {}
+        merged = reduce(_merge, [of_task, start, of_features, *said], merged)
+        if features:
+            merged["features"] |= {"checkpoint": of_features["features"]["checkpoint"]}
         if "model_type" not in merged.get("model", {}):
             raise InputError("no model is named; use --model, for example --model textcnn")
         kind = config_class(merged["model"]["model_type"])
+        if features and not kind.reads_vectors:
+            raise InputError(
+                f"a {merged['model']['model_type']} model does not read vectors in the place of words; take textcnn, "
+                "bag, a recurrent model or transformer"
+            )
         if merged.get("data", {}).get("train") and kind.fitting == "convex":
             refuse_unable(kind, task)  # before its n-grams are held against the tokens of the task
         return cls.from_dict(merged)
@@ -369,7 +435,7 @@ def _model_values(chosen: Preset) -> dict[str, Any]:
 
 
 def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return [_listed(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _for_any_model(from_file: Mapping[str, Any]) -> dict[str, Any]:
@@ -465,7 +531,12 @@ def _explain(error: ValidationError) -> str:
 
 def _nearest_field(path: tuple[int | str, ...]) -> str:
     """What may have been meant by the last name of a path that leads nowhere."""
-    rooms: dict[str, type[BaseModel]] = {"": Recipe, "data": DataSettings, "training": TrainingSettings}
+    rooms: dict[str, type[BaseModel]] = {
+        "": Recipe,
+        "data": DataSettings,
+        "training": TrainingSettings,
+        "features": FeatureSettings,
+    }
     settings = rooms.get(".".join(str(name) for name in path[:-1]))
     nearest = difflib.get_close_matches(str(path[-1]), settings.model_fields, n=1) if settings else []
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

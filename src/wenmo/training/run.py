@@ -13,6 +13,7 @@ import torch
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError, JobError
 from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, write_text
+from wenmo.models.stacked import Stacked
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import Interval
 from wenmo.tasks.task import Task
@@ -23,6 +24,7 @@ from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, ru
 from wenmo.training.continuation import forgetting, settings_of
 from wenmo.training.corpus import Corpus, encode, read_corpus
 from wenmo.training.distribution import World, choose_device, joined_world
+from wenmo.training.feature_cache import fits, with_vectors
 from wenmo.training.fitting import refuse_what_cannot_apply
 from wenmo.training.linear import fit_linear
 from wenmo.training.loop import Loop
@@ -49,6 +51,8 @@ class TrainingResult:
     test: Metrics
     notes: list[str]
     forgotten: dict[str, Any] | None = None
+    mixture: dict[str, Any] | None = None
+    """Of a model that reads several layers of another one: their ``weights``, the embeddings first, and ``gamma``."""
     calibration: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,7 +67,7 @@ class TrainingResult:
             "test": self.test,
             "notes": self.notes,
         }
-        said = {"forgotten": self.forgotten, "calibration": self.calibration}
+        said = {"forgotten": self.forgotten, "calibration": self.calibration, "mixture": self.mixture}
         return shown | {name: value for name, value in said.items() if value}
 
 
@@ -72,6 +76,7 @@ def train(
     *,
     out: str | Path,
     model: str | None = None,
+    features: str | None = None,
     dev: str | Path | None = None,
     test: str | Path | None = None,
     target: str | Path | None = None,
@@ -108,6 +113,8 @@ def train(
         data: the labelled texts: a file, a folder per label, ``hf://`` and a name.
         out: the folder to make.
         model: a name from `wenmo.list_models`, the folder of a checkpoint to start from, or both, ``bert:FOLDER``.
+        features: the checkpoint whose layers the model reads in the place of words: its folder, or ``bert:FOLDER``. It
+            does not learn.
         dev: by which the best epoch is chosen; a share of ``data`` where it is left out.
         test: scored once, at the end.
         target: for translation, the file whose n-th line is what the n-th line of ``data`` shall become.
@@ -161,7 +168,7 @@ def train(
     for name, section in (values or {}).items():
         settings[name] = {**section, **{k: v for k, v in settings.get(name, {}).items() if v is not None}}
     file = Path(recipe) if recipe else None
-    built = Recipe.build(model=model, below=below, file=file, values=settings, overrides=overrides)
+    built = Recipe.build(model=model, below=below, file=file, values=settings, overrides=overrides, features=features)
     return run(
         built,
         Path(out),
@@ -221,6 +228,8 @@ def _run(
     }
     recipe, task, coverage = build_task(recipe, corpus.train, tokenizer, before)
     task.prepare(stores["train"])
+    if isinstance(task.extractor, Stacked):
+        stores = _with_features(recipe, task.extractor, stores, place, device)
     _hold_to(recipe, corpus, out, start, resume, world)
     steps = 0
     if recipe.model.fitting == "convex":
@@ -264,10 +273,24 @@ def _run(
         notes=notes,
         forgotten=forgetting(before, task.to("cpu"), tokenizer) if before else None,
         calibration=trust.calibration,
+        mixture=task.extractor.mixture() if isinstance(task.extractor, Stacked) else None,
     )
     if world.is_main:
         _save(out, task.to("cpu"), tokenizer, recipe, corpus, result, stores["train"], start, trust)
     return result
+
+
+def _with_features(
+    recipe: Recipe, model: Stacked, stores: dict[str, TokenStore], place: Path, device: torch.device
+) -> dict[str, TokenStore]:
+    """The stores with the features of their texts, unless they are to be computed for every batch, or have to be."""
+    settings = recipe.features
+    assert settings is not None, "nothing else makes a stack"
+    windows = recipe.data.max_length if recipe.data.long_texts == "windows" else 0
+    if not settings.cached or not all(fits(store, windows) for store in stores.values()):
+        return stores
+    folder = Path(settings.folder).expanduser() if settings.folder else place
+    return {name: with_vectors(store, model, folder, settings.precision, device) for name, store in stores.items()}
 
 
 @contextmanager
@@ -352,7 +375,8 @@ def _finished(out: Path) -> TrainingResult:
     metrics = load_folder(out).metrics
     known = {name: metrics[name] for name in ("task", "parameters", "steps", "seconds", "dev", "test", "notes")}
     calibration = metrics.get("calibration")
-    return TrainingResult(model=out, **known, forgotten=metrics.get("forgotten"), calibration=calibration)
+    told = {name: metrics.get(name) for name in ("forgotten", "mixture")}
+    return TrainingResult(model=out, **known | told, calibration=calibration)
 
 
 def _text(path: str | Path | None) -> str | None:

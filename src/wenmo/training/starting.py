@@ -7,7 +7,7 @@ whose texts stand between tokens of their own (`wenmo.text.special_tokens.MARKER
 al. 2018, section 3.3): what is learnt is the head and the mixture of its layers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,33 @@ def name_and_folder(model: str) -> tuple[str, str]:
             f"--model {model}: there is no folder {folder!r}; behind {name}: stands the folder of a checkpoint"
         )
     return name, folder
+
+
+def name_and_features(model: str) -> tuple[str, str]:
+    """What stands before and behind the ``@`` of ``textcnn@bert:FOLDER``: the model, and the checkpoint it reads."""
+    name, at, features = model.partition("@")
+    return (name, features) if at and name in presets() else (model, "")
+
+
+def settings_of_features(located: Callable[[str], str], checkpoint: str) -> dict[str, Any]:
+    """What a recipe says whose model reads the layers of a checkpoint, unless a person says otherwise.
+
+    Args:
+        located: finds a folder.
+        checkpoint: what a person calls it: a folder, or with the name of its model, ``bert:FOLDER``.
+
+    Raises:
+        InputError: it is no checkpoint that can be read, or of another model than it is called.
+    """
+    name, folder = name_and_folder(checkpoint)
+    folder = folder or located(checkpoint)
+    if not _may_be_checkpoint(folder):
+        raise InputError(
+            f"--features {checkpoint}: there is no such folder; features are those of a checkpoint, as in bert:FOLDER"
+        )
+    start = settings_of_checkpoint(located(folder), name, "")
+    data = {"data": start["data"]} if "data" in start else {}
+    return {"features": {"checkpoint": folder, "model": start["model"]}, **data}
 
 
 def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
