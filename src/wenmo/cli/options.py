@@ -42,7 +42,7 @@ TestTarget = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        metavar="classify|tag|translate|generate",
+        metavar="classify|tag|similarity|translate|generate",
         help="What to learn, where the data does not tell.",
         rich_help_panel=DATA,
     ),

@@ -58,6 +58,7 @@ def predict(
             raise InputError("--abstain is for classifiers; leave it out")
         file_format = "jsonl" if out is None and as_json else ""
         asked = _asked_of_translator(loaded, num_beams, n_best, alignments)
+        pairs = _asked_of_pairs(loaded, text_b_column)
         if asked is not None and out is None and not as_json and results().is_terminal and n_best is None:
             file_format = "txt"
         if alignments is not None:
@@ -66,7 +67,13 @@ def predict(
             drawn = write_alignments_of_file(loaded, texts, alignments, text_column=text_column, encoding=encoding)
             print_message(f"where it looked in {drawn} texts: {alignments}")
         written = loaded.predict_file(
-            texts, out or "-", file_format=file_format, text_column=text_column, encoding=encoding, **(asked or {})
+            texts,
+            out or "-",
+            file_format=file_format,
+            text_column=text_column,
+            encoding=encoding,
+            **(asked or {}),
+            **pairs,
         )
         if out is not None:
             print_json(written) if as_json else print_message(f"{written['rows']:,} answers in {out}")
@@ -116,6 +123,15 @@ def _asked_of_translator(
         if value is not None:
             raise InputError(f"{option} is for models that translate; leave it out")
     return None
+
+
+def _asked_of_pairs(model: Any, text_b_column: str | None) -> dict[str, str]:
+    """Where the second texts stand, of a model that reads pairs."""
+    if text_b_column is None:
+        return {}
+    if not hasattr(model, "similarities"):
+        raise InputError(f"--text-b-column {text_b_column}: this model reads single texts; leave it out")
+    return {"text_b_column": text_b_column}
 
 
 def _written(written: Mapping[str, Any], out: str) -> str:
@@ -182,6 +198,16 @@ def evaluate(
     target: options.Target = None,
     repair: options.Repair = False,
     encoding: options.Encoding = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="similarity", help="Compare the cosines of the model's vectors of pairs with the labels."),
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of these vectors, as for embed; else as the folder says.")
+    ] = None,
+    dev: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Other pairs, to choose the cosine of a yes by (labels 0 and 1).")
+    ] = None,
     device: options.Device = "",
     precision: options.Precision = None,
     runtime: options.Runtime = "auto",
@@ -205,6 +231,9 @@ def evaluate(
         target=target,
         repair=repair,
         encoding=encoding,
+        task=task,
+        pooling=pooling,
+        dev=dev,
         device=device,
         precision=precision or "float32",
         runtime=runtime,

@@ -12,7 +12,7 @@ from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.inference.loading import Model, loaded, loaded_classifier, refuse_headless
+from wenmo.inference.loading import Model, loaded, loaded_classifier, loaded_embedder, refuse_headless
 from wenmo.inference.predictor import Predictor, TextCounts
 from wenmo.inference.texts import checked_texts
 from wenmo.tasks.abstention import CONFIDENCE, Promise
@@ -26,6 +26,7 @@ from wenmo.tasks.metrics import (
     wilson_interval,
 )
 from wenmo.tasks.reliability import Binning, as_metric, calibration_error, outcomes, reliability
+from wenmo.tasks.similarity import SimilarityConfig
 
 _BINNINGS: tuple[Binning, ...] = ("width", "mass")
 
@@ -59,6 +60,9 @@ def evaluate(
     target: str | Path | None = None,
     repair: bool = False,
     encoding: str | None = None,
+    task: str | None = None,
+    pooling: str | None = None,
+    dev: str | Path | None = None,
     device: str = "",
     precision: str = "float32",
     runtime: str = "auto",
@@ -78,6 +82,10 @@ def evaluate(
         target: for a model that translates, the file whose n-th line is what the n-th line of ``data`` shall become.
         repair: tags that break their scheme are written as it wants them; else they are refused.
         encoding: of a text file, if the reader does not find it.
+        task: ``similarity``: what the cosines of the model's vectors of pairs say about numbers that people gave them,
+            whatever it was trained for; left out: what it was trained for.
+        pooling: of these vectors, as in `wenmo.inference.embedder.Embedder.embed`.
+        dev: other pairs with labels 0 and 1, on which the threshold is chosen that makes a yes of a cosine.
         device: as in `wenmo.load`.
         precision: as in `wenmo.load`.
         runtime: as in `wenmo.load`.
@@ -93,21 +101,28 @@ def evaluate(
         InputError: the data cannot be read, or has labels that the model does not know, or the promise cannot be made.
     """
     predictor = loaded(model, device=device, precision=precision, runtime=runtime)
+    columns = {
+        "text_column": text_column,
+        "text_b_column": text_b_column,
+        "label_column": label_column,
+        "encoding": encoding,
+    }
+    if task is not None:
+        if abstain is not None or against is not None or target is not None or repair:
+            raise InputError(
+                "--task similarity compares vectors; leave --abstain, --against, --target and --repair out"
+            )
+        return _by_vectors(predictor, data, task, dev, pooling, columns)
+    if pooling is not None or dev is not None:
+        raise InputError("--pooling and --dev are for --task similarity; name it, or leave them out")
     if not isinstance(predictor, Predictor):
-        asked = {
-            "text_column": text_column,
-            "text_b_column": text_b_column,
-            "label_column": label_column,
-            "target": None if target is None else str(target),
-            "repair": repair or None,
-            "encoding": encoding,
-        }
+        asked = columns | {"target": None if target is None else str(target), "repair": repair or None}
         told = {name: value for name, value in asked.items() if value is not None}
         return _by_its_task(predictor, data, abstain, against, told)
     if target is not None or repair:
         raise InputError("--target is for models that translate and --repair for taggers; leave them out")
     promise = predictor.promise(abstain, confidence) if abstain is not None else None
-    task = predictor.task
+    classifier = predictor.task
     separator = label_separator or predictor.folder.recipe.get("data", {}).get("label_separator") or None
     read = read_rows(
         data,
@@ -121,21 +136,21 @@ def evaluate(
     answered = _answer(predictor, read.rows, counts)
     calibration = _calibration(answered)
     confusion = None
-    if not task.config.multi_label:
+    if not classifier.config.multi_label:
         confusion = confusion_matrix(answered.gold, answered.said.argmax(axis=1), len(predictor.labels)).tolist()
     other = (
         loaded_classifier(against, device=device, precision=precision, runtime=runtime) if against is not None else None
     )
     errors = {"ece": as_metric(calibration["width"]), "ece_equal_mass": as_metric(calibration["mass"])}
     return {
-        "task": task.config.task,
+        "task": classifier.config.task,
         "rows": len(read.rows),
-        "metrics": {**task.measure(answered.gold, answered.probabilities), **errors},
+        "metrics": {**classifier.measure(answered.gold, answered.probabilities), **errors},
         "labels": list(predictor.labels),
         "per_class": per_class(answered.gold, answered.said, predictor.labels),
         "confusion": confusion,
         "calibration": calibration,
-        "thresholds": list(task.config.thresholds),
+        "thresholds": list(classifier.config.thresholds),
         "abstention": _abstention(answered, promise) if promise else None,
         "against": _against(answered, other, read.rows, str(against)) if other else None,
         "dropped": len(read.dropped),
@@ -145,8 +160,27 @@ def evaluate(
     }
 
 
-_ONLY_FOR = {"label_column": ("tag",), "repair": ("tag",), "target": ("translate",), "text_b_column": ("translate",)}
+_ONLY_FOR = {
+    "label_column": ("tag", "similarity"),
+    "repair": ("tag",),
+    "target": ("translate",),
+    "text_b_column": ("translate", "similarity"),
+}
 """What may be said of the data of some tasks alone."""
+
+
+def _by_vectors(
+    model: Any, data: str | Path, task: str, dev: str | Path | None, pooling: str | None, columns: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the cosines of a model's vectors say; one that was trained for it and is asked for nothing else answers."""
+    from wenmo.inference.similarity import SimilarityScorer, evaluate_vectors
+
+    if task != SimilarityConfig.task:
+        raise InputError(f"--task {task}: a model does what it was trained for; any gives vectors for similarity")
+    if isinstance(model, SimilarityScorer) and pooling is None and dev is None:
+        told = {name: value for name, value in columns.items() if value is not None}
+        return model.evaluate(data, **told)
+    return evaluate_vectors(loaded_embedder(model), data, dev=dev, pooling=pooling, **columns)
 
 
 def _by_its_task(

@@ -14,6 +14,7 @@ from wenmo.interchange.allennlp import holds_elmo
 _CLASSES = {
     "classify": ("wenmo.inference.predictor", "Predictor"),
     "tag": ("wenmo.inference.tagging", "Tagger"),
+    "similarity": ("wenmo.inference.similarity", "SimilarityScorer"),
     "generate": ("wenmo.inference.generating", "TextGenerator"),
     "translate": ("wenmo.inference.translating", "Translator"),
     "choose": ("wenmo.inference.choosing", "Chooser"),
@@ -113,4 +114,7 @@ def loaded_embedder(model: Predictor | Embedder | ElmoEmbedder | str | Path) -> 
         InputError: the model was trained to do something else.
     """
     found = loaded(model)
-    return found if isinstance(found, Embedder | ElmoEmbedder) else loaded_classifier(found).embedder
+    if isinstance(found, Embedder | ElmoEmbedder):
+        return found
+    of_its_own = getattr(found, "embedder", None)
+    return of_its_own if isinstance(of_its_own, Embedder) else loaded_classifier(found).embedder

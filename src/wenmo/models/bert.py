@@ -28,7 +28,7 @@ from wenmo.models.transformer_layers import Activation, StackOutput, Transformer
 class BertConfig(StackConfig):
     """Sizes of a BERT. The defaults are those of BERT base (section 3)."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "choose")
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "similarity", "choose")
     pair: ClassVar[PairMode] = "joined"
 
     model_type: Literal["bert"] = "bert"

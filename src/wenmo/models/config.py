@@ -56,7 +56,7 @@ class ModelConfig(Config):
     fitting: ClassVar[Literal["gradient", "convex", "counted"]] = "gradient"
     """How the weights are found: by the training loop, by a convex solver over n-grams, or by counting alone."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag")
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "similarity")
     """What it can be trained to do: ``tag`` wants a vector for each token."""
 
     reads_bytes: ClassVar[bool] = False

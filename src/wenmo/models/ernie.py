@@ -30,7 +30,7 @@ class ErnieConfig(StackConfig):
     """Sizes of an ERNIE. The defaults are those of the released Chinese ERNIE 1.0, whose activation, positions and
     layer norm's epsilon are not BERT's."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "choose")
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "similarity", "choose")
     pair: ClassVar[PairMode] = "joined"
 
     model_type: Literal["ernie"] = "ernie"

@@ -35,7 +35,7 @@ from wenmo.models.transformer_layers import (
 class GptConfig(StackConfig):
     """Sizes of a GPT. The defaults are those of the first one, with 117 million parameters."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "generate", "choose")
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "similarity", "generate", "choose")
     causal: ClassVar[bool] = True
 
     model_type: Literal["gpt"] = "gpt"

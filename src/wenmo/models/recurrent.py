@@ -44,7 +44,7 @@ CellName = Literal["rnn", "lstm", "gru"]
 class RecurrentConfig(ModelConfig):
     """Sizes of an RNN, LSTM or GRU. The defaults are an LSTM of the size of Tang et al., 2019, arXiv 1903.12136."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "generate")
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "similarity", "generate")
 
     reads_vectors: ClassVar[bool] = True
 

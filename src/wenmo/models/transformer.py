@@ -29,7 +29,7 @@ from wenmo.models.writing import Scorer, Written, scorer_of
 class TransformerConfig(StackConfig):
     """Sizes of an encoder. The defaults are ours, for some thousands of labelled texts."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "choose")
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "tag", "similarity", "choose")
     pair: ClassVar[PairMode] = "joined"
     reads_vectors: ClassVar[bool] = True
 

@@ -79,6 +79,8 @@ _METRICS = {
     "micro_f1": Metric(name="micro F1"),
     "hierarchical_f1": Metric(name="hierarchical F1"),
     "f1": Metric(name="F1"),
+    "pearson": Metric(name="Pearson", scale="plain", digits=3),
+    "spearman": Metric(name="Spearman", scale="plain", digits=3),
     "ece": Metric(name="calibration error", lower_is_better=True),
     "ece_equal_mass": Metric(name="calibration error, equal mass", lower_is_better=True),
     "cross_entropy": Metric(name="cross entropy", scale="plain", digits=3, unit="nats a token", lower_is_better=True),

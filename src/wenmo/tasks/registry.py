@@ -16,6 +16,7 @@ from wenmo.tasks.task import TaskConfig
 _CONFIGS = {
     "classify": ("wenmo.tasks.classification", "ClassificationConfig"),
     "tag": ("wenmo.tasks.tagging", "TaggingConfig"),
+    "similarity": ("wenmo.tasks.similarity", "SimilarityConfig"),
     "generate": ("wenmo.tasks.generation", "GenerationConfig"),
     "translate": ("wenmo.tasks.translation", "TranslationConfig"),
     "choose": ("wenmo.tasks.choosing", "ChoosingConfig"),

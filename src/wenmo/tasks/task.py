@@ -56,6 +56,8 @@ class TaskConfig(Config, ABC):
     in_folder: ClassVar[tuple[str, ...]] = ()
     """Names that `described` adds to the ``config.json`` of a model folder."""
 
+    labels_are_numbers: ClassVar[bool] = False
+    """Whether the labels of rows are read as numbers."""
     baselines: ClassVar[tuple[str, ...]] = ()
     """Models that stand in every comparison, and first: they answer in seconds."""
     defaults: ClassVar[Mapping[str, Any]] = {}

@@ -77,7 +77,7 @@ def read_corpus(data: DataSettings, task: TaskConfig) -> Corpus:
         parts = _split(train, list(shares.values()), data, task)
         train = parts[0]
         given |= dict(zip(shares, parts[1:], strict=True))
-    labels, _ = find_labels(train)
+    labels = () if task.labels_are_numbers else find_labels(train)[0]
     if message := look_like_measurements(labels):
         notes.append(f"{data.train}: {message}")
     corpus = Corpus(train=train, notes=notes, **{name: given.get(name, []) for name in named})

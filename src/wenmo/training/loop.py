@@ -264,7 +264,12 @@ class Loop:
         if self.state.best_score is None or sign * score > sign * self.state.best_score:
             self.state.best_score, self.state.best_step = score, self.state.step
             self.state.evaluations_since_best = 0
-            self._best = {name: value.detach().clone() for name, value in self.task.state_dict().items()}
+            # What does not learn is kept once: below frozen features it is the most of a model.
+            still = {name for name, parameter in self.task.named_parameters() if not parameter.requires_grad}
+            self._best = {
+                name: value.detach() if name in still else value.detach().clone()
+                for name, value in self.task.state_dict().items()
+            }
         else:
             self.state.evaluations_since_best += 1
 

@@ -20,6 +20,7 @@ from wenmo.tasks.calibration import choose_rescaling, fold_into
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.tasks.pairs import COLUMNS, unknown_shares
 from wenmo.tasks.reliability import expected_calibration_error, outcomes, reliability
+from wenmo.tasks.similarity import Similarity
 from wenmo.tasks.task import Task
 from wenmo.tasks.thresholds import choose_thresholds
 from wenmo.text.tokenizer_config import SpecialIds
@@ -77,6 +78,8 @@ def settle(
         device: where to compute.
     """
     found = Trust()
+    if dev is not None and isinstance(task, Similarity):
+        task.choose_threshold(dev, device)
     if dev is None or not isinstance(task, Classification):
         return found
     if task.config.calibrate:
