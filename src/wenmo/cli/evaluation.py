@@ -41,8 +41,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
 
 
 def _amount(result: Mapping[str, Any]) -> str:
-    """1,200 texts; of a language model its tokens too."""
-    noun = "sentence" if "per_type" in result else "text"
+    """1,200 texts, or what else the data has; of a language model its tokens too."""
+    noun = "sentence" if "per_type" in result else "pair" if result["task"] == "similarity" else "text"
     texts = f"{quantities.count(result['rows'])} {noun}{'s' * (result['rows'] != 1)}"
     return f"{texts}, {quantities.count(result['tokens'])} tokens" if "tokens" in result else texts
 
