@@ -24,6 +24,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
+from wenmo.models.dropout import Dropout
 from wenmo.models.pooling import Pooling, pool
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import answer_rows
@@ -174,7 +175,7 @@ class Similarity(Task):
         self.extractor, self.extractor_config = extractor, extractor_config
         self.config, self.windows = config, windows
         self.metric: str = config.metric
-        self.dropout = nn.Dropout(config.dropout_prob)
+        self.dropout = Dropout(config.dropout_prob)
         size = extractor_config.pooler_size if config.pooling == "own" else extractor_config.hidden_size
         self.regression = None if config.compares else nn.Linear(size, 1)
 
