@@ -211,6 +211,36 @@ def test_a_tagger_reads_the_features_of_first_pieces(
     assert len(answer.tags) == 2
 
 
+def test_texts_in_windows_have_their_features_computed_for_every_batch(
+    reviews: Path, bert: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    how = ("data.long_texts=windows", f"features.folder={cache}")
+    trained(reviews, tmp_path / "short", bert, "data.max_length=4", *how)
+    assert not cache.exists()
+    trained(reviews, tmp_path / "whole", bert, "data.max_length=20", *how)
+    assert len(list(cache.iterdir())) == 2
+    assert len(wenmo.load(tmp_path / "short").predict(["a great story , the film is good"])) == 1
+
+
+def test_a_tagger_reads_the_layers_of_an_elmo(
+    tagged_file: Callable[..., Path], tmp_path: Path, data_folder: Path
+) -> None:
+    elmo = data_folder.parent / "reference" / "elmo"
+    if not elmo.is_dir():
+        pytest.skip(f"no reference outputs of ELMo: {elmo} is not a folder")
+    small = [*QUICK, "model.num_units=5", "training.max_epochs=1"]
+    for name in ("kept", "computed"):
+        overrides = [*small, f"features.cached={str(name == 'kept').lower()}"]
+        wenmo.train(tagged_file(), model="bilstm", features=f"elmo:{elmo}", out=tmp_path / name, overrides=overrides)
+    found, expected = weights_of(tmp_path / "kept"), weights_of(tmp_path / "computed")
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=0, atol=1e-5, msg=name)
+    assert found["extractor.mix.weights"].shape == (3,)
+    (answer,) = wenmo.load(tmp_path / "kept").predict_words([["Why", "employment", "?"]])
+    assert len(answer.tags) == 3
+
+
 def test_going_on_from_a_model_on_features(reviews: Path, bert: Path, tmp_path: Path) -> None:
     trained(reviews, tmp_path / "one", bert)
     wenmo.train(reviews, start=tmp_path / "one", out=tmp_path / "two", overrides=["training.max_epochs=1"])

@@ -57,7 +57,7 @@ class Engine(Protocol):
         Args:
             rows: the ids of each text; there is at least one.
             types: the ``token_type_ids`` of each text, as long as its ids; a model without segments ignores them.
-            how: what is made of the vectors of the tokens, ``(len(rows), hidden_size)``; None: the model's
+            how: what is made of the vectors of the tokens, ``(len(rows), how.size(config))``; None: the model's
                 ``pooler_output``.
 
         Raises:

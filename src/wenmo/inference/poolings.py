@@ -94,8 +94,7 @@ class TokenPooling:
         return [every[self.layers]]
 
     def combined(self, states: Sequence[Tensor]) -> Tensor:
-        """The chosen layers, each ``(..., hidden_size)``, as what is pooled, ``(..., size)``: beside each other or their
-        mean."""
+        """The chosen layers ``(..., hidden_size)`` as what is pooled, ``(..., size)``: their mean, or side by side."""
         if self.layers == "last4":
             return torch.cat(tuple(states), dim=-1)
         return states[0] if len(states) == 1 else torch.stack(tuple(states)).mean(dim=0)
