@@ -265,7 +265,19 @@ def test_what_cannot_work_is_said(bert: Path, model: str, overrides: list[str], 
         Recipe.build(model=model.format(bert=bert), features=str(bert), overrides=overrides)
 
 
+def test_features_stand_beside_other_models_in_a_comparison(reviews: Path, bert: Path, tmp_path: Path) -> None:
+    overrides = [*QUICK, "features.layers=last", "training.max_epochs=1"]
+    result = wenmo.compare(reviews, models=["bag", f"bag@bert:{bert}"], out=tmp_path / "cmp", overrides=overrides)
+    rows = {row["model"]: row for row in result.values["rows"]}
+    assert set(rows) == {"tfidf", "nbsvm", "bag", f"bag@bert:{bert}"}
+    assert not any(row["failed"] for row in rows.values())
+    folder = load_folder(tmp_path / "cmp" / rows[f"bag@bert:{bert}"]["folder"])
+    assert folder.recipe["features"]["layers"] == "last"
+
+
 def test_features_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give --features"):
+        Recipe.build(model="bag", overrides=["features.layers=last"])
     with pytest.raises(InputError, match="--features nowhere"):
         Recipe.build(model="bag", features="nowhere")
 

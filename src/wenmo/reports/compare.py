@@ -148,6 +148,8 @@ def _holds_for(recipe: Recipe, override: str) -> bool:
     """An override of a model's field holds for the models that have it; a checkpoint brings sizes and tokenizer."""
     path = override.partition("=")[0].strip()
     section, _, field = path.partition(".")
-    if recipe.checkpoint and path.startswith("data.tokenizer"):
+    if recipe.pretrained and path.startswith("data.tokenizer"):
         return False
+    if section == "features":
+        return recipe.features is not None
     return section != "model" or (hasattr(recipe.model, field) and (not recipe.checkpoint or field.endswith("_prob")))

@@ -383,6 +383,8 @@ class Recipe(_Settings):
         merged = reduce(_merge, [of_task, start, of_features, *said], merged)
         if features:
             merged["features"] |= {"checkpoint": of_features["features"]["checkpoint"]}
+        elif merged.get("features") and "model" not in merged["features"]:
+            raise InputError("features: no checkpoint is named; give --features, for example --features bert:FOLDER")
         if "model_type" not in merged.get("model", {}):
             raise InputError("no model is named; use --model, for example --model textcnn")
         kind = config_class(merged["model"]["model_type"])
