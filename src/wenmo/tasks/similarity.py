@@ -205,7 +205,11 @@ class Similarity(Task):
         """``(batch, size)``: the vector of each text, or of each pair."""
         if batch_b is None:
             return self.pooled(batch)
-        return pair_vector(*self.pooled(one_above_the_other(batch, batch_b)).chunk(2))
+        return self.together(*self.pooled(one_above_the_other(batch, batch_b)).chunk(2))
+
+    def together(self, first: Tensor, second: Tensor) -> Tensor:
+        """``(batch, 4 * size)``: the vector of a pair from those of its texts; what is compared are the two."""
+        return pair_vector(first, second)
 
     def answers(self, batch: TokenBatch, batch_b: TokenBatch | None = None) -> Tensor:
         """``(batch,)``: a cosine from -1 to 1, or a number about 0 to 1."""
