@@ -109,7 +109,9 @@ def test_embed_writes_a_vector_for_each_text(wenmo, trained, texts, tmp_path):
     vectors = np.load(tmp_path / "vectors.npy")
     assert vectors.shape == (3, 12)
     lengths = np.linalg.norm(vectors, axis=1)
-    np.testing.assert_allclose(lengths[[0, 2]], 1, atol=1e-6)
+    # So small a model may say nothing at all to a text; 0 cannot be scaled.
+    assert lengths.any()
+    np.testing.assert_allclose(lengths[lengths > 0], 1, atol=1e-6)
     said = wenmo("embed", trained, texts, "--out", tmp_path / "vectors.parquet", "--pooling", "mean")
     assert (said.code, said.stdout) == (0, "")
     assert "3 vectors of width 12" in said.stderr
