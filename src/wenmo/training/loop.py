@@ -72,6 +72,8 @@ class Loop:
             batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, bucket=bucket, seed=settings.seed
         )
         freeze(self.task, settings)
+        # What learns later, layer by layer, is not among them.
+        self._never_learns = {name for name, each in self.task.named_parameters() if not each.requires_grad}
         self.optimizers = build_optimizers(task, settings, settings.lazy_rows and self.world.size == 1)
         self._unfreezing = GradualUnfreezing(task, settings.unfreeze_epochs) if settings.unfreeze_epochs else None
         self.state = ckpt.RunState()
@@ -264,10 +266,9 @@ class Loop:
         if self.state.best_score is None or sign * score > sign * self.state.best_score:
             self.state.best_score, self.state.best_step = score, self.state.step
             self.state.evaluations_since_best = 0
-            # What does not learn is kept once: below frozen features it is the most of a model.
-            still = {name for name, parameter in self.task.named_parameters() if not parameter.requires_grad}
+            # What never learns is kept once: below frozen features it is the most of a model.
             self._best = {
-                name: value.detach() if name in still else value.detach().clone()
+                name: value.detach() if name in self._never_learns else value.detach().clone()
                 for name, value in self.task.state_dict().items()
             }
         else:
