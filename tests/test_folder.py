@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from wenmo.errors import InputError
-from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, weights_digest
+from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, weights_digest, write_weights
 from wenmo.models.textcnn import TextCnn, TextCnnConfig
 from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
@@ -129,3 +129,11 @@ def test_a_folder_that_was_not_saved_to_the_end_is_no_model(saved: Path, tmp_pat
     with pytest.raises(InputError, match="no such folder"):
         load_folder(tmp_path / "nowhere")
     shutil.rmtree(saved)
+
+
+def test_a_digest_tells_single_numbers_apart(tmp_path: Path) -> None:
+    digests = set()
+    for value in (1.0, 2.0):
+        write_weights(tmp_path / "w.safetensors", {"gamma": torch.tensor(value), "weights": torch.zeros(3)})
+        digests.add(weights_digest(tmp_path / "w.safetensors"))
+    assert len(digests) == 2

@@ -259,10 +259,15 @@ def weights_digest(path: Path) -> str:
     digest = hashlib.sha256()
     with safe_open(path, framework="pt") as weights:
         for name in sorted(weights.keys()):
-            tensor = weights.get_tensor(name)
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(weight_as_bytes(name, weights.get_tensor(name)))
     return digest.hexdigest()
+
+
+def weight_as_bytes(name: str, weight: torch.Tensor) -> bytes:
+    """Name, shape, type and values of a weight, for a digest."""
+    said = f"{name}{tuple(weight.shape)}{weight.dtype}".encode()
+    # A single number, such as the gamma of a mixture, has no last axis to be seen as bytes.
+    return said + weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def wenmo_version() -> str:

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from wenmo.data.tag_schemes import infer_scheme
 from wenmo.errors import InputError
+from wenmo.interchange.allennlp import holds_elmo, read_config, read_elmo
 from wenmo.interchange.checkpoint import Checkpoint
-from wenmo.interchange.huggingface import read_checkpoint
+from wenmo.interchange.huggingface import CONFIG, read_checkpoint
+from wenmo.interchange.huggingface_config import config_from_huggingface
 from wenmo.interchange.sentence_transformers import SentenceVectors, model_folder, sentence_vectors
 from wenmo.interchange.task_weights import as_ours
-from wenmo.interchange.weight_files import inside
+from wenmo.interchange.weight_files import inside, read_json
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model
 from wenmo.models.shapes import shapes_only
@@ -76,6 +78,34 @@ def open_folder(folder: Path) -> OpenedFolder:
         "training": {},
     }
     return OpenedFolder(extractor.eval(), checkpoint.config, tokenizer, task, recipe, vectors, checkpoint)
+
+
+def is_checkpoint(place: Path) -> bool:
+    """Whether something stands there that may be a checkpoint: a folder, or the options of an ELMo."""
+    return place.is_dir() or holds_elmo(place)
+
+
+def config_of_checkpoint(place: Path) -> ModelConfig:
+    """The settings of our extractor for a checkpoint, whose weights are not read.
+
+    Raises:
+        InputError: it cannot be read, or is a model that only wenmo has.
+    """
+    if holds_elmo(place):
+        return read_config(place)
+    described = read_json(inside(model_folder(place), CONFIG))
+    if "wenmo_version" in described and "architectures" not in described:
+        raise InputError(f"{place}: a model that only wenmo has; go on with it by --from {place}")
+    return config_from_huggingface(described)
+
+
+def weights_of_checkpoint(place: Path) -> dict[str, Tensor]:
+    """The weights of our extractor out of a checkpoint.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    return (read_elmo(place) if holds_elmo(place) else read_checkpoint(model_folder(place))).weights
 
 
 def _tokenizer_of(place: Path, config: ModelConfig, vectors: SentenceVectors) -> AnyTokenizer:

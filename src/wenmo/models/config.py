@@ -85,6 +85,10 @@ class ModelConfig(Config):
         """Whether the vectors of its words also foretell what comes next."""
         return self.causal and bool(getattr(self, "tie_word_embeddings", False))
 
+    def as_start(self) -> Self | None:
+        """The settings of a checkpoint that stays as it is while a task learns on it; None: all of it learns."""
+        return None
+
     @property
     def pooler_size(self) -> int:
         """Width of the one vector a text; that of the features unless a model pools to another."""

@@ -10,7 +10,7 @@ We differ in one way: a text's state begins at zeros, so its vectors are the sam
 goes on from the state behind the batch before, row by row; ``stateful`` does so too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, cast, get_args
 
 import torch
@@ -114,6 +114,10 @@ class ElmoConfig(ModelConfig):
         for name in ("hidden_dropout_prob", "mix_dropout_prob"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1; got {getattr(self, name)}")
+
+    def as_start(self) -> "ElmoConfig":
+        """Frozen, as in section 3.3: a task learns the mixture, and has its own dropout on what the model says."""
+        return replace(self, frozen=True, mix_dropout_prob=0.0)
 
     @property
     def hidden_size(self) -> int:

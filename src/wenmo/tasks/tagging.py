@@ -27,7 +27,6 @@ from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
 from wenmo.models.crf import Allowed, LinearChainCrf, penalties, unpacked_tags, viterbi
 from wenmo.models.dropout import Dropout
-from wenmo.models.elmo import Elmo
 from wenmo.models.majority import Majority
 from wenmo.models.packing import Packing
 from wenmo.models.pieces import states_in_pieces
@@ -358,7 +357,8 @@ class Tagging(Task):
             loss = F.cross_entropy(
                 logits.flatten(0, 1), example.labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
             )
-        return (loss + count * self.extractor.mix.penalty() if isinstance(self.extractor, Elmo) else loss), count
+        mix = getattr(self.extractor, "mix", None)  # of models that mix their layers
+        return (loss if mix is None else loss + count * mix.penalty()), count
 
     def decode(self, logits: Tensor, packing: Packing) -> Tensor:
         """``(tokens, num_labels)`` to ``(tokens,)``: the likeliest tags that keep to the scheme, without padding."""

@@ -23,6 +23,7 @@ from wenmo.data.batching import FIRST, SECOND, TYPES, VECTORS, second_batch
 from wenmo.data.store import RaggedColumn, TokenStore
 from wenmo.errors import InputError, JobError
 from wenmo.features import TokenBatch
+from wenmo.folder import weight_as_bytes
 from wenmo.models.stacked import Stacked
 from wenmo.tasks.answering import batches_of_store
 from wenmo.tasks.words import CHARACTERS, WORD_SIZES, sentence_batch
@@ -133,8 +134,7 @@ def _digest(model: Stacked) -> bytes:
     """Of the weights, settings and layers."""
     digest = hashlib.sha256(repr((model.config.frozen.to_dict(), model.config.layers)).encode())
     for name, weight in sorted(model.frozen.state_dict().items()):
-        digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
-        digest.update(weight.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(weight_as_bytes(name, weight))
     return digest.digest()
 
 

@@ -16,16 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from wenmo.errors import InputError
-from wenmo.interchange.allennlp import holds_elmo, read_config, read_elmo
-from wenmo.interchange.huggingface import read_checkpoint
-from wenmo.interchange.huggingface_config import config_from_huggingface
-from wenmo.interchange.opening import read_tokenizer
-from wenmo.interchange.sentence_transformers import model_folder
+from wenmo.interchange.opening import config_of_checkpoint, is_checkpoint, read_tokenizer, weights_of_checkpoint
 from wenmo.interchange.task_weights import classifier_has_bias
-from wenmo.interchange.weight_files import inside, read_json
 from wenmo.models.config import ModelConfig
 from wenmo.models.depths import depths_of
-from wenmo.models.elmo import ElmoConfig
 from wenmo.models.registry import preset, presets
 from wenmo.tasks.choosing import Choosing
 from wenmo.tasks.classification import Classification
@@ -71,9 +65,9 @@ def name_and_folder(model: str) -> tuple[str, str]:
     """
     name, colon, folder = model.partition(":")
     if not (colon and name in presets()):
-        is_there = model not in presets() and _may_be_checkpoint(model)
+        is_there = model not in presets() and is_checkpoint(Path(model).expanduser())
         return ("", model) if is_there else (model, "")
-    if not _may_be_checkpoint(folder):
+    if not is_checkpoint(Path(folder).expanduser()):
         raise InputError(
             f"--model {model}: there is no folder {folder!r}; behind {name}: stands the folder of a checkpoint"
         )
@@ -98,7 +92,7 @@ def settings_of_features(located: Callable[[str], str], checkpoint: str) -> dict
     """
     name, folder = name_and_folder(checkpoint)
     folder = folder or located(checkpoint)
-    if not _may_be_checkpoint(folder):
+    if not is_checkpoint(Path(folder).expanduser()):
         raise InputError(
             f"--features {checkpoint}: there is no such folder; features are those of a checkpoint, as in bert:FOLDER"
         )
@@ -118,13 +112,12 @@ def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
     Raises:
         InputError: it is no checkpoint that can be read, or of another model than it is called.
     """
-    config = _config_of(Path(folder).expanduser())
+    config = config_of_checkpoint(Path(folder).expanduser())
     if name and preset(name).model_type != config.model_type:
         kind = config.model_type
         raise InputError(f"--model {name}:{folder}: the checkpoint is a {kind}; write --model {kind}:{folder}")
-    if isinstance(config, ElmoConfig):
-        # A tagger has its own dropout on what the model says.
-        frozen = replace(config, frozen=True, mix_dropout_prob=0.0)
+    frozen = config.as_start()
+    if frozen is not None:
         training = dict(preset(config.model_type).training)
         return {"checkpoint": folder, "model": frozen.to_dict(), "training": training}
     if task not in _POOLED and hasattr(config, "pooler"):
@@ -150,7 +143,7 @@ def model_type_of_checkpoint(folder: str) -> str:
     Raises:
         InputError: as `settings_of_checkpoint`.
     """
-    return _config_of(Path(folder).expanduser()).model_type
+    return config_of_checkpoint(Path(folder).expanduser()).model_type
 
 
 def tokenizer_of_checkpoint(folder: Path, settings: TokenizerConfig) -> PretrainedTokenizer:
@@ -191,7 +184,7 @@ def load_start(
     Raises:
         InputError: the weights cannot be read, or are of other sizes than the settings; there are not so many layers.
     """
-    weights = (read_elmo(folder) if holds_elmo(folder) else read_checkpoint(model_folder(folder))).weights
+    weights = weights_of_checkpoint(folder)
     wanted = extractor.state_dict()
     if new_tokens:
         table = extractor.word_table()  # type: ignore[operator]
@@ -243,18 +236,3 @@ def start_head(task: Task, seed: int) -> None:
         nn.init.normal_(task.classifier.weight, std=_STD, generator=torch.Generator().manual_seed(seed))
         if not classifier_has_bias(task.extractor_config):  # it stays 0, and so the model opens in transformers
             task.classifier.bias.requires_grad_(False)
-
-
-def _may_be_checkpoint(place: str) -> bool:
-    """Whether it is a folder, or the options of an ELMo."""
-    path = Path(place).expanduser()
-    return path.is_dir() or holds_elmo(path)
-
-
-def _config_of(folder: Path) -> ModelConfig:
-    if holds_elmo(folder):
-        return read_config(folder)
-    described = read_json(inside(model_folder(folder), "config.json"))
-    if "wenmo_version" in described and "architectures" not in described:
-        raise InputError(f"{folder}: a model that only wenmo has; go on with it by --from {folder}")
-    return config_from_huggingface(described)
