@@ -35,7 +35,8 @@ from wenmo.cli.application import app
 from wenmo.models.config import ModelConfig
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.text.tokenizers import TokenizerConfig
-from wenmo.training.recipe import DataSettings, FeatureSettings, Recipe, TrainingSettings
+from wenmo.training.recipe import Recipe
+from wenmo.training.settings import DataSettings, FeatureSettings, TrainingSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

@@ -10,7 +10,8 @@ from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model, config_from_dict, preset, with_sizes
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.training.corpus import Corpus, read_corpus
-from wenmo.training.recipe import DataSettings, Recipe
+from wenmo.training.recipe import Recipe
+from wenmo.training.settings import DataSettings
 
 
 @pytest.fixture

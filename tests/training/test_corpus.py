@@ -7,7 +7,7 @@ import pytest
 from wenmo.errors import InputError
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.training.corpus import read_corpus
-from wenmo.training.recipe import DataSettings
+from wenmo.training.settings import DataSettings
 
 
 def test_a_split_by_time_keeps_groups_together_and_the_newest_texts_for_the_end(tmp_path: Path) -> None:

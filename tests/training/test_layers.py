@@ -22,7 +22,8 @@ from wenmo.training.layers import groups_from_top
 from wenmo.training.loop import Loop
 from wenmo.training.optimization import build_optimizers
 from wenmo.training.progress import Silent
-from wenmo.training.recipe import Recipe, TrainingSettings
+from wenmo.training.recipe import Recipe
+from wenmo.training.settings import TrainingSettings
 
 SIZES: dict[str, Any] = {
     "vocab_size": 10,

@@ -20,8 +20,9 @@ from wenmo.training.checkpointing import load_checkpoint
 from wenmo.training.corpus import read_corpus
 from wenmo.training.loop import Loop
 from wenmo.training.progress import Silent
-from wenmo.training.recipe import Recipe, TrainingSettings
+from wenmo.training.recipe import Recipe
 from wenmo.training.run import run
+from wenmo.training.settings import TrainingSettings
 
 LABELS = ("a", "b")
 ROWS = [[2, 3, 4], [5, 6], [2, 2, 7, 8], [9], [3, 9, 9], [4, 4], [8, 2], [6, 7, 5, 5, 5]]

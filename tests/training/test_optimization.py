@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from wenmo.training.optimization import build_optimizers, gradients_of, rate_factor, scale_and_clip
-from wenmo.training.recipe import TrainingSettings
+from wenmo.training.settings import TrainingSettings
 
 GENERATOR = torch.Generator()
 

@@ -18,8 +18,9 @@ from wenmo.folder import load_folder, weights_digest
 from wenmo.inference.loading import load
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.training.corpus import encode, read_corpus
-from wenmo.training.recipe import DataSettings, Recipe
+from wenmo.training.recipe import Recipe
 from wenmo.training.run import run, train
+from wenmo.training.settings import DataSettings
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from wenmo.folder import load_folder
 from wenmo.text.pretrained import PretrainedTokenizer
 from wenmo.training.optimization import build_optimizers, rate_factor
 from wenmo.training.progress import Silent
-from wenmo.training.recipe import Recipe, TrainingSettings
+from wenmo.training.recipe import Recipe
+from wenmo.training.settings import TrainingSettings
 
 ROWS = [("good film", "yes"), ("bad plot", "no"), ("a great story", "yes"), ("the film is poor", "no")]
 

@@ -16,7 +16,8 @@ from wenmo.tasks.metrics import confusion_matrix, per_class
 from wenmo.tasks.task import Task
 from wenmo.training.card import model_card
 from wenmo.training.corpus import Corpus, encode
-from wenmo.training.recipe import DataSettings, Recipe
+from wenmo.training.recipe import Recipe
+from wenmo.training.settings import DataSettings
 
 _NUM_HARDEST = 20
 

@@ -24,7 +24,7 @@ from wenmo.text.loading import WritingTokenizer, writes
 from wenmo.text.pretrained import PretrainedTokenizer
 from wenmo.training.corpus import encode
 from wenmo.training.distribution import choose_device
-from wenmo.training.recipe import DataSettings
+from wenmo.training.settings import DataSettings
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from wenmo.models.stacked import StackedConfig
 from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
 from wenmo.training.corpus import Corpus, encode, read_corpus
-from wenmo.training.recipe import DataSettings
+from wenmo.training.settings import DataSettings
 
 _OF_THE_ROWS = ("labels",)
 """Settings of a task that its rows tell."""

@@ -18,7 +18,8 @@ from wenmo.errors import InputError
 from wenmo.tasks.classification import find_labels
 from wenmo.tasks.task import TaskConfig
 from wenmo.text.loading import AnyTokenizer
-from wenmo.training.recipe import DataSettings, located
+from wenmo.training.recipe import located
+from wenmo.training.settings import DataSettings
 
 _ENCODED_AT_ONCE = 4096
 _CHARACTERS_IN_MEMORY = 100_000_000

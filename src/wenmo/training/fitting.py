@@ -5,7 +5,8 @@ from typing import Any
 from wenmo.errors import InputError
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.tasks.pairs import AS_ONE_TEXT
-from wenmo.training.recipe import Recipe, TrainingSettings
+from wenmo.training.recipe import Recipe
+from wenmo.training.settings import TrainingSettings
 
 _OF_THE_LOOP = {
     "task.loss": "fits its own convex loss",

@@ -11,7 +11,7 @@ from torch import nn
 
 from wenmo.errors import InputError
 from wenmo.models.depths import depths_of
-from wenmo.training.recipe import TrainingSettings
+from wenmo.training.settings import TrainingSettings
 
 Groups = list[list[nn.Parameter]]
 

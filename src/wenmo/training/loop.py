@@ -40,7 +40,7 @@ from wenmo.training.optimization import (
     scale_and_clip,
 )
 from wenmo.training.progress import JsonLog, Observer
-from wenmo.training.recipe import TrainingSettings
+from wenmo.training.settings import TrainingSettings
 
 _SECONDS_BETWEEN_SAVES = 60.0
 

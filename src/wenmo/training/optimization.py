@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wenmo.models.embeddings import WordEmbeddings
 from wenmo.training.layers import learning_rates
-from wenmo.training.recipe import TrainingSettings
+from wenmo.training.settings import TrainingSettings
 
 
 class RowOptimizer(torch.optim.Optimizer):
