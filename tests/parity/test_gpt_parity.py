@@ -1,13 +1,15 @@
 """GPT and GPT-2 as language models: loss and writing; the rest of them is in test_huggingface_parity."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
 from wenmo.features import IGNORED_LABEL, TokenBatch
+from wenmo.inference.writing_engine import PackedWriter
 from wenmo.interchange.huggingface import from_huggingface
+from wenmo.models.gpt import Gpt
 from wenmo.models.registry import build_model
 from wenmo.tasks.generation import Generation, GenerationConfig
 from wenmo.tasks.sampling import Sampling
@@ -44,9 +46,13 @@ def test_the_loss_is_that_of_transformers(is_second: bool) -> None:
 @pytest.mark.parametrize("is_second", [False, True])
 def test_what_it_writes_without_chance_is_what_transformers_writes(is_second: bool) -> None:
     oracle, task = pair(is_second)
-    generator = torch.Generator().manual_seed(0)
-    steps = task.write(IDS[:1, :2], Sampling(temperature=0), generator, num_tokens=9, limit=7)
-    ours = [int(next(steps)[0]) for _ in range(5)]
+    writer = PackedWriter(cast(Gpt, task.extractor), task.output)
+    texts = writer.begin(1)
+    logits, ours = texts.read([0], IDS[:1, :2].tolist()), list[int]()
+    for _ in range(5):
+        chosen, _ = task.choose(logits.double(), IDS[:1], Sampling(temperature=0), torch.Generator(), 9)
+        ours.append(int(chosen))
+        logits = texts.step(chosen)
     expected = oracle.generate(
         IDS[:1, :2], max_new_tokens=5, do_sample=False, suppress_tokens=[0, 1], pad_token_id=0, eos_token_id=None
     )

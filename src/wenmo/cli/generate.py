@@ -37,6 +37,7 @@ def generate(
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed writes the same text.")] = 0,
     device: options.Device = "",
     precision: options.Precision = None,
+    runtime: options.Runtime = "auto",
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -47,7 +48,7 @@ def generate(
     from wenmo.inference.generating import Generated, TextGenerator
     from wenmo.inference.loading import refuse_headless
 
-    loaded = wenmo.load(model, device=device, precision=precision or "float32")
+    loaded = wenmo.load(model, device=device, precision=precision or "float32", runtime=runtime)
     if not isinstance(loaded, TextGenerator):
         refuse_headless(loaded)
         task = loaded.folder.task.config.task

@@ -3,9 +3,9 @@
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -14,9 +14,13 @@ from torch import nn
 from wenmo.data.readers import stream_rows
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
-from wenmo.inference.engines import TokenIds, known_precision
+from wenmo.inference.engines import TokenIds, known_precision, packed_wanted
 from wenmo.inference.writers import format_of, open_output, refuse_to_overwrite
-from wenmo.tasks.answering import autocast
+from wenmo.inference.writing import Draft as Draft
+from wenmo.inference.writing import Generated as Generated
+from wenmo.inference.writing import OneTextInWriting, TextsInWriting, write
+from wenmo.inference.writing_engine import PackedWriter
+from wenmo.models.gpt import Gpt
 from wenmo.tasks.generation import Generation
 from wenmo.tasks.sampling import Sampling
 from wenmo.text.code_points import CodePointTokenizer
@@ -31,23 +35,12 @@ logger = logging.getLogger(__name__)
 NUM_CHARACTERS, NUM_SUBWORDS = 200, 50
 """How many tokens are written unless a person says otherwise."""
 FORMATS = ("tsv", "jsonl")
+_TEXTS_AT_ONCE = 8
+_DRAWING = ("temperature", "top_k", "top_p", "repetition_penalty")
+"""Settings of `Sampling`."""
+_Item = TypeVar("_Item")
 _BEGINNING = "\n"
 """What a stream goes on from where nothing is given."""
-
-
-@dataclass(frozen=True)
-class Generated:
-    """What was written."""
-
-    text: str
-    """Behind the prompt."""
-    tokens: int
-    logprob: float
-    """The log-probability of these tokens to the model itself, whatever they were drawn by."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as ``--json`` prints them."""
-        return asdict(self)
 
 
 class TextGenerator:
@@ -56,8 +49,6 @@ class TextGenerator:
     def __init__(
         self, folder: ModelFolder, *, device: str = "", precision: str = "float32", runtime: str = "auto"
     ) -> None:
-        if runtime not in ("auto", "torch"):
-            raise InputError(f"runtime {runtime!r} cannot run a language model; leave it out")
         assert isinstance(folder.task, Generation)
         assert writes(folder.tokenizer)
         self.folder = folder
@@ -74,12 +65,19 @@ class TextGenerator:
         trained = self._data.max_length or most
         self.limit: int = min(most, trained) if most else 0
         """Most tokens that the model reads at once; 0: any number. No place is used that no training text reached."""
+        self._writer: PackedWriter | None = None
+        if packed_wanted(runtime, self._why_not_packed()):
+            dtype = torch.bfloat16 if self._precision == "bfloat16" else None
+            self._writer = PackedWriter(cast(Gpt, self.extractor), self.task.output, dtype)
+
+    @property
+    def runtime(self) -> str:
+        """What runs the model, ``torch`` or ``packed``."""
+        return "torch" if self._writer is None else "packed"
 
     def generate(self, prompt: str = "", **settings: Any) -> Generated:
         """Write on behind a prompt; the arguments are those of `pieces`."""
-        written = Generated("", 0, 0.0)
-        for _, so_far in self.pieces(prompt, **settings):
-            written = so_far
+        [written] = self._written([(prompt, settings.pop("label", None))], settings)
         return written
 
     def predict(self, texts: str | Iterable[str], **settings: Any) -> list[Generated]:
@@ -87,9 +85,10 @@ class TextGenerator:
         return list(self.stream([texts] if isinstance(texts, str) else texts, **settings))
 
     def stream(self, texts: Iterable[str], **settings: Any) -> Iterator[Generated]:
-        """As `predict`, one text after the other."""
-        for text in texts:
-            yield self.generate(text, **settings)
+        """As `predict`, some texts at a time."""
+        label = settings.pop("label", None)
+        for part in _some(texts, self._at_once):
+            yield from self._written([(text, label) for text in part], settings)
 
     def pieces(
         self,
@@ -123,17 +122,10 @@ class TextGenerator:
         Raises:
             InputError: a setting cannot work, the prompt is longer than the model reads, or the label is not known.
         """
+        settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "stop": stop, "seed": seed}
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
-        if isinstance(stop, str):
-            stop = (stop,)
-        most = self._default_length() if max_new_tokens is None else max_new_tokens
-        if most < 0 or not all(stop):
-            raise InputError(f"max_new_tokens is at least 0 and a stop string not empty; got {most} and {list(stop)}")
-        before = self._prompt_ids(prompt, label)
-        ids = torch.tensor([before], device=self._device)
-        generator = torch.Generator().manual_seed(seed)
-        steps = self.task.write(ids, sampling, generator, num_tokens=self.tokenizer.vocab_size, limit=self.limit)
-        return self._pieces(steps, most, tuple(stop), before)
+        draft = self._draft(prompt, label, **settings)
+        return ((piece, draft.written) for _, piece in self._write([draft], sampling) if piece or draft.ended)
 
     def evaluate(self, source: str | Path, **asked: Any) -> dict[str, Any]:
         """How likely the texts of a source are: ``metrics`` has cross entropy, perplexity and bits a character."""
@@ -158,14 +150,60 @@ class TextGenerator:
         with open_output(out) as file:
             if wanted == "tsv":
                 file.write("text\ttokens\tlogprob\n")
-            for row in stream_rows(source, **asked):
-                label = row.label if self.labels and isinstance(row.label, str) else None
-                written = self.generate(row.text, label=label)
-                cells = (_one_line(written.text), str(written.tokens), f"{written.logprob:.6g}")
-                line = json.dumps(written.to_dict(), ensure_ascii=False) if wanted == "jsonl" else "\t".join(cells)
-                file.write(line + "\n")
-                count += 1
+            for rows in _some(stream_rows(source, **asked), self._at_once):
+                labels = [row.label if self.labels and isinstance(row.label, str) else None for row in rows]
+                for written in self._written(list(zip((row.text for row in rows), labels, strict=True)), {}):
+                    cells = (_one_line(written.text), str(written.tokens), f"{written.logprob:.6g}")
+                    line = json.dumps(written.to_dict(), ensure_ascii=False) if wanted == "jsonl" else "\t".join(cells)
+                    file.write(line + "\n")
+                    count += 1
         return {"rows": count, "file": str(out)}
+
+    @property
+    def _at_once(self) -> int:
+        """Texts that are written together: a step takes about as long for some as for one."""
+        return 1 if self._writer is None else _TEXTS_AT_ONCE
+
+    def _written(self, asked: Sequence[tuple[str, str | None]], settings: dict[str, Any]) -> list[Generated]:
+        """What is written behind each prompt, with its label."""
+        drawing = {name: value for name, value in settings.items() if name in _DRAWING}
+        others = {name: value for name, value in settings.items() if name not in _DRAWING}
+        sampling = Sampling(**drawing)
+        drafts = [self._draft(prompt, label, **others) for prompt, label in asked]
+        for _ in self._write(drafts, sampling):
+            pass
+        return [draft.written for draft in drafts]
+
+    def _draft(
+        self,
+        prompt: str,
+        label: str | None,
+        max_new_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+    ) -> Draft:
+        """A text that nothing was written of."""
+        if isinstance(stop, str):
+            stop = (stop,)
+        most = self._default_length() if max_new_tokens is None else max_new_tokens
+        if most < 0 or not all(stop):
+            raise InputError(f"max_new_tokens is at least 0 and a stop string not empty; got {most} and {list(stop)}")
+        generator = torch.Generator().manual_seed(seed)
+        return Draft(self._prompt_ids(prompt, label), generator, self.tokenizer, most, tuple(stop))
+
+    def _write(self, drafts: Sequence[Draft], sampling: Sampling) -> Iterator[tuple[Draft, str]]:
+        texts: TextsInWriting
+        if self._writer is not None:
+            texts = self._writer.begin(len(drafts))
+        else:
+            assert len(drafts) == 1, "the model itself writes one text at a time"
+            texts = OneTextInWriting(self.task, self._device, self._precision)
+        return write(drafts, texts, self.task, sampling, num_tokens=self.tokenizer.vocab_size, limit=self.limit)
+
+    def _why_not_packed(self) -> str:
+        if not isinstance(self.extractor, Gpt):
+            return f"writes by a GPT, and this is a {type(self.extractor).__name__}"
+        return "" if self._device.type == "cpu" else f"runs on the CPU, and the device is {self._device}"
 
     def _default_length(self) -> int:
         return NUM_CHARACTERS if isinstance(self.tokenizer, CodePointTokenizer) else NUM_SUBWORDS
@@ -199,39 +237,12 @@ class TextGenerator:
             raise InputError("this model goes on from a text and has no beginning of its own; give a prompt")
         return ids
 
-    def _behind(self, before: list[int], ids: list[int]) -> str:
-        """The text of ids behind others: a checkpoint's tokenizer may put a space between words, and none in front."""
-        if not isinstance(self.tokenizer, PretrainedTokenizer):
-            return self.tokenizer.decode(ids)
-        return self.tokenizer.decode([*before, *ids])[len(self.tokenizer.decode(before)) :]
 
-    def _pieces(
-        self, steps: Iterator[Any], most: int, stop: tuple[str, ...], before: list[int]
-    ) -> Iterator[tuple[str, Generated]]:
-        ids: list[int] = []
-        logprob, shown = 0.0, ""
-        with autocast(self._device, self._precision):
-            while len(ids) < most:
-                chosen, found = next(steps)
-                logprob += float(found[0])
-                ended = int(chosen[0]) == self.tokenizer.eos_token_id
-                ids.append(int(chosen[0]))
-                text = self._behind(before, ids)
-                end = min((at for each in stop if (at := text.find(each)) >= 0), default=None)
-                last = ended or end is not None or len(ids) == most
-                ready = text[:end] if last else text[: len(text) - _held_back(text, stop)]
-                if len(ready) > len(shown) or last:
-                    yield ready[len(shown) :], Generated(ready, len(ids), logprob)
-                    shown = ready
-                if last:
-                    return
-
-
-def _held_back(text: str, stop: Sequence[str]) -> int:
-    """Characters at the end that may still change: half a character, or the beginning of a stop string."""
-    half = len(text) - len(text.rstrip("\ufffd"))
-    begun = (size for each in stop for size in range(1, len(each)) if text.endswith(each[:size]))
-    return max(half, max(begun, default=0))
+def _some(items: Iterable[_Item], number: int) -> Iterator[list[_Item]]:
+    """So many at a time."""
+    remaining = iter(items)
+    while part := list(islice(remaining, number)):
+        yield part
 
 
 def _one_line(text: str) -> str:

@@ -11,8 +11,8 @@
   feed-forward network sees that token alone.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -61,8 +61,10 @@ class PackedTransformer:
         stack: TransformerStack = model.decoder if isinstance(model, Gpt) else model.encoder
         self._own_dtype = model.embeddings.words.words.weight.dtype
         self._dtype = dtype or self._own_dtype
-        layers = cast(list[TransformerLayer], list(stack.layers))
-        self._layers = [_PreparedLayer(layer, model.config.hidden_act, self._dtype) for layer in layers]
+        self._layers = [
+            PreparedLayer(layer, model.config.hidden_act, self._dtype, _TOKENS_AT_ONCE)
+            for layer in stack.typed_layers()
+        ]
         self._num_heads, self._causal = model.config.num_attention_heads, isinstance(model, Gpt)
         # A sum that is never normalised keeps what it has: in bfloat16 each layer would round all that is in it.
         self._sum_dtype = self._own_dtype if model.config.norm_first else self._dtype
@@ -109,7 +111,7 @@ class PackedTransformer:
         for i, layer in enumerate(self._layers[: chosen[-1]], start=1):
             x = layer(x, attention, only if chosen == [i] else None)
             if i == len(self._layers) and self._final_norm is not None:
-                x = _normalized(x, self._final_norm)
+                x = normalized(x, self._final_norm)
             if i in chosen:
                 kept.append(x)
         states = kept[0] if len(kept) == 1 else how.combined([each.to(self._own_dtype) for each in kept])
@@ -125,21 +127,25 @@ class PackedTransformer:
         return embedded.squeeze(1).to(self._sum_dtype)
 
 
-class _PreparedLayer:
+class PreparedLayer:
     """A layer with its matrices as they are multiplied with."""
 
-    def __init__(self, layer: TransformerLayer, activation: Activation, dtype: torch.dtype) -> None:
+    def __init__(self, layer: TransformerLayer, activation: Activation, dtype: torch.dtype, num_rows: int) -> None:
+        """``num_rows``: about how many tokens it gets at a time."""
         attention, feed_forward = layer.attention, layer.feed_forward
         self._activation, self._norm_first, self._dtype = activation, layer.norm_first, dtype
-        self._query_key_value = FusedLinear(*_scaled_queries(attention, dtype), _TOKENS_AT_ONCE)
+        self._query_key_value = FusedLinear(*_scaled_queries(attention, dtype), num_rows)
         self._context, self._inner, self._outer = (
-            FusedLinear.of(each, _TOKENS_AT_ONCE, dtype)
+            FusedLinear.of(each, num_rows, dtype)
             for each in (attention.output, feed_forward.intermediate, feed_forward.output)
         )
         self._attention_norm, self._feed_forward_norm = layer.attention_norm, layer.feed_forward_norm
 
-    def __call__(self, x: Tensor, attention: PackedAttention, only: Tensor | None) -> Tensor:
-        """``(tokens, hidden_size)`` to the same; with ``only`` to those rows."""
+    def __call__(self, x: Tensor, attention: Callable[[Tensor], Tensor], only: Tensor | None) -> Tensor:
+        """``(tokens, hidden_size)`` to the same; with ``only`` to those rows.
+
+        ``attention`` is a function from queries, keys and values ``(tokens, 3 * hidden_size)`` to what was looked up.
+        """
         context = attention(self._query_key_value(self._before(x, self._attention_norm)))
         if only is not None:
             x, context = x[only], context[only]
@@ -148,10 +154,10 @@ class _PreparedLayer:
         return self._after(self._outer.added_to(x, inner), self._feed_forward_norm)
 
     def _before(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
-        return _normalized(x, norm).to(self._dtype) if self._norm_first else x
+        return normalized(x, norm).to(self._dtype) if self._norm_first else x
 
     def _after(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
-        return x if self._norm_first else _normalized(x, norm)
+        return x if self._norm_first else normalized(x, norm)
 
 
 def _own_pooling(model: PackableTransformer) -> Pooling:
@@ -171,7 +177,7 @@ def _scaled_queries(attention: MultiHeadAttention, dtype: torch.dtype) -> tuple[
     return weight.to(dtype), bias.to(dtype)
 
 
-def _normalized(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+def normalized(x: Tensor, norm: nn.LayerNorm) -> Tensor:
     """Mean and variance are float32 or better, also of bfloat16."""
     return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 

@@ -21,9 +21,9 @@ _ONEDNN_NAMES: dict[Activation, tuple[str, str]] = {
 class FusedLinear:
     """``x Wᵀ + b`` with its matrix laid out once, without gradients. A later change of the weights may not be seen."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, num_rows: int) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, num_rows: int) -> None:
         """``weight`` is ``(output_size, input_size)``; it is laid out for about ``num_rows`` rows."""
-        self._weight, self._bias = weight.detach(), bias.detach()
+        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
         self._fuses = has_onednn(self._weight)
         if self._fuses:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), num_rows)

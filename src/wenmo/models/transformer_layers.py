@@ -192,13 +192,13 @@ class TransformerStack(nn.Module):
         self.layers = nn.ModuleList(layers)
         if not self.layers:
             raise ValueError("a stack needs at least one layer; set num_hidden_layers to 1 or more")
-        norm = self._layers()[-1].feed_forward_norm
-        norm_first = self._layers()[-1].norm_first
+        norm = self.typed_layers()[-1].feed_forward_norm
+        norm_first = self.typed_layers()[-1].norm_first
         self.final_norm = nn.LayerNorm(norm.normalized_shape, eps=norm.eps) if norm_first else None
 
     def initialize(self, generator: torch.Generator) -> None:
         """That of each layer."""
-        for layer in self._layers():
+        for layer in self.typed_layers():
             layer.initialize(generator)
 
     def forward(
@@ -234,7 +234,7 @@ class TransformerStack(nn.Module):
         x = hidden_states
         # What nobody asked for is let go of at once: the keys and values of every layer are the most of all memory.
         states, attentions, cross_attentions, caches = [x], [], [], []
-        for i, layer in enumerate(self._layers()):
+        for i, layer in enumerate(self.typed_layers()):
             output: LayerOutput = layer(
                 x,
                 attention_mask=attention_mask,
@@ -264,12 +264,13 @@ class TransformerStack(nn.Module):
 
     def depths(self) -> Depths:
         """Each layer; the norm behind the last one belongs to it."""
-        found: Depths = [[layer] for layer in self._layers()]
+        found: Depths = [[layer] for layer in self.typed_layers()]
         if self.final_norm is not None:
             found[-1].append(self.final_norm)
         return found
 
-    def _layers(self) -> list[TransformerLayer]:
+    def typed_layers(self) -> list[TransformerLayer]:
+        """The layers as what they are."""
         return cast(list[TransformerLayer], list(self.layers))
 
 

@@ -6,7 +6,7 @@ a token that says *begin*, or behind one that says of which label the text is.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from wenmo.data.rows import Row, RowSet, Text
 from wenmo.data.splits import SplitBy
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.features import IGNORED_LABEL, TokenBatch
+from wenmo.features import IGNORED_LABEL
 from wenmo.models.config import ModelConfig
 from wenmo.models.cross_entropy import summed_cross_entropy
 from wenmo.models.dropout import Dropout
@@ -322,39 +322,26 @@ class Generation(Task):
         """All weights."""
         take_over_weights(self, before)
 
-    @torch.inference_mode()
-    def write(
-        self, prompt: Tensor, sampling: Sampling, generator: torch.Generator, *, num_tokens: int, limit: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Write on behind some tokens, for ever: the caller stops.
-
-        A model that reads a limited number of tokens starts anew, when they are full, from the last half of them.
+    def choose(
+        self, logits: Tensor, seen: Tensor, sampling: Sampling, generator: torch.Generator, num_tokens: int
+    ) -> tuple[Tensor, Tensor]:
+        """The next token of each row, and how likely it was to the model itself.
 
         Args:
-            prompt: ``(rows, length)``, at least one token.
+            logits: ``(rows, vocab_size)``, float32.
+            seen: ``(rows, length)``: the ids that stand there already.
             sampling: how to draw.
             generator: to draw from, on the CPU.
             num_tokens: ids that may be written are below it; those behind stand for labels.
-            limit: most tokens that the model reads at once; 0: any number.
 
-        Yields:
-            ``(rows,)`` ids, and their log-probabilities to the model itself.
+        Returns:
+            ``(rows,)`` ids, and their log-probabilities.
         """
-        seen, read, state = prompt, prompt, None
-        while True:
-            if limit and seen.size(1) > limit:
-                seen = read = seen[:, -max(1, limit // 2) :]
-                state = None
-            batch = TokenBatch(input_ids=read, attention_mask=torch.ones_like(read), past_key_values=state)
-            features = self.extractor(batch, use_cache=True)
-            state = features.past_key_values
-            logits = self.logits(features.last_hidden_state[:, -1]).float()
-            logits[:, num_tokens:] = -math.inf
-            logits[:, self._never] = -math.inf
-            chosen = sampling.choose(logits.cpu(), seen.cpu(), generator).to(prompt.device)
-            read = chosen.unsqueeze(1)
-            seen = torch.cat([seen, read], dim=1)
-            yield chosen, logits.log_softmax(dim=-1).gather(1, read).squeeze(1)
+        logits = logits.clone()
+        logits[:, num_tokens:] = -math.inf
+        logits[:, self._never] = -math.inf
+        chosen = sampling.choose(logits, seen, generator)
+        return chosen, logits.log_softmax(dim=-1).gather(1, chosen.unsqueeze(1)).squeeze(1)
 
 
 def is_plain_text(source: str) -> bool:
