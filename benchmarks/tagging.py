@@ -11,7 +11,9 @@ tags in BIOES) tag the same sentences, the methods taking turns in one process a
 - plain, packed: the same with pack_padded_sequence, which answers right where the other one reads padding;
 - torch: `Tagger.predict` with runtime torch;
 - packed: `Tagger.predict` with runtime packed, what `auto` takes, in float32 and bfloat16;
-- packed, treebank: the same with the segmenter that English data chooses, so with some other tokens.
+- packed, treebank: the same with the segmenter that English data chooses, so with some other tokens;
+- flair (``--flair PYTHON``, the interpreter of an environment with flair): its SequenceTagger of the same shape, in a
+  process of its own behind the others (`benchmarks/flair_tagger.py`).
 
 Sentences are those of CoNLL-2003's test part (WENMO_DATA/conll2003) where it is, else drawn with like lengths.
 ``same_spans`` is the share of sentences with the spans that "plain, packed" gives. Weights are random; a bias makes
@@ -22,6 +24,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -227,6 +230,17 @@ def measure(num_sentences: int, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
+def with_flair(python: str, rows: list[dict[str, Any]], rounds: int) -> list[dict[str, Any]]:
+    """A row for flair besides; its sentences a second are those of whole sentences again and again."""
+    texts = read_sentences(rows[0]["texts"])
+    script = Path(__file__).with_name("flair_tagger.py")
+    command = [python, str(script), str(rounds), str(torch.get_num_threads())]
+    said = subprocess.run(command, input="\n".join(texts), capture_output=True, text=True, check=True)
+    rate = len(texts) / statistics.median(map(float, said.stdout.split()))
+    flair = {"method": "flair", "texts_per_second": round(rate), "same_spans": None}
+    return [*rows, {**rows[0], **flair, "ratio_to_plain": round(rate / rows[0]["texts_per_second"], 2)}]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -234,12 +248,15 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=3453)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+    parser.add_argument("--flair", metavar="PYTHON", default="")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     num_texts, rounds = (QUICK_SENTENCES, 1) if options.quick else (options.texts, options.rounds)
     rows = measure(num_texts, rounds)
+    if options.flair:
+        rows = with_flair(options.flair, rows, rounds)
     if options.json:
         print(json.dumps({"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}))
         return
