@@ -3,8 +3,8 @@
     PYTHON benchmarks/flair_tagger.py ROUNDS THREADS < sentences
 
 A BiLSTM with a CRF of the shape there: words of 100 numbers, characters by an LSTM of 2 x 15 units (flair has no CNN
-for them), 200 units each way, entities of four types in BIOES, random weights. One sentence a line on standard input, with
-spaces between its tokens; the seconds of each round on standard output, behind one that does not count.
+for them), 200 units each way, entities of four types in BIOES, random weights. One sentence a line on standard input,
+with spaces between its tokens; the seconds of each round on standard output, behind one that does not count.
 """
 
 import sys
