@@ -207,3 +207,32 @@ def test_packed_standard_input_is_unpacked(monkeypatch: pytest.MonkeyPatch):
 def test_a_file_that_cannot_be_opened_is_an_input_error(tmp_path: Path):
     with pytest.raises(InputError, match="cannot be opened"):
         lines_of(tmp_path / "missing.txt")
+
+
+def test_lines_with_bytes_of_another_encoding_are_left_out_and_counted_when_asked(tmp_path: Path):
+    good = CHINESE.encode()
+    path = written(tmp_path / "a.txt", good + b"\xff\xfe broken\n" + good + b"a\0b\n" + good[:-1])
+    with pytest.raises(InputError, match=r"a\.txt:4: the byte 0xFF"):
+        lines_of(path)
+    skipped: list[str] = []
+    lines = list(read_lines(path, tell=print, skip=skipped.append))
+    assert lines == CHINESE.splitlines() * 3
+    assert skipped == [f"{path}:4", f"{path}:8"]
+
+
+def test_skipping_lines_knows_byte_order_marks_and_other_encodings(tmp_path: Path):
+    skipped: list[str] = []
+    marked = written(tmp_path / "marked.txt", CHINESE.encode("utf-8-sig"))
+    other = written(tmp_path / "other.txt", CHINESE.encode("gb18030"))
+    for path in (marked, other):
+        assert list(read_lines(path, tell=[].append, skip=skipped.append)) == CHINESE.splitlines()
+    assert skipped == []
+    wide = written(tmp_path / "wide.txt", CHINESE.encode("utf-16"))
+    with pytest.raises(InputError, match="convert the text"):
+        list(read_lines(wide, tell=[].append, skip=skipped.append))
+
+
+def test_a_file_that_is_mostly_unreadable_is_not_skipped_away(tmp_path: Path):
+    path = written(tmp_path / "a.txt", b"ok\n" + "écoute\n".encode("cp1252") * 3)
+    with pytest.raises(InputError, match="3 of 4 lines are not utf-8"):
+        list(read_lines(path, encoding="utf-8", tell=print, skip=[].append))

@@ -23,6 +23,9 @@ from wenmo.errors import InputError
 Tell = Callable[[str], None]
 """Takes one sentence that a person should know."""
 
+Skip = Callable[[str], None]
+"""Takes the place, ``file:line``, of a line that is left out."""
+
 STANDARD_INPUT = "-"
 LONG_LINE_CHARACTERS = 1_000_000
 
@@ -51,7 +54,9 @@ def source_name(source: str | Path) -> str:
     return "standard input" if source == STANDARD_INPUT else str(source)
 
 
-def read_lines(source: str | Path, *, encoding: str | None = None, tell: Tell) -> Iterator[str]:
+def read_lines(
+    source: str | Path, *, encoding: str | None = None, tell: Tell, skip: Skip | None = None
+) -> Iterator[str]:
     """Read a text file, or standard input (``"-"``), line by line in flat memory.
 
     Lines end at a line feed alone, so that the other line separators of Unicode stay inside their text; the line feed
@@ -61,20 +66,56 @@ def read_lines(source: str | Path, *, encoding: str | None = None, tell: Tell) -
         source: a path or ``"-"``; gzip and Zstandard are unpacked, whatever the name says.
         encoding: any encoding Python knows; None decides as this module's first lines say.
         tell: hears of a guessed encoding and of very long lines.
+        skip: hears of each line that holds bytes that are not of the encoding, or a NUL byte, which is then left out;
+            None: such a line is an error. Without an encoding the first MiB decides, and where it holds such bytes,
+            for UTF-8.
 
     Raises:
-        InputError: bytes that are not text in the encoding, NUL bytes, a damaged archive, a missing file.
+        InputError: bytes that are not text in the encoding, NUL bytes, a damaged archive, a missing file; or over half
+            of the lines would be left out.
     """
     name = source_name(source)
     if encoding is not None:
         _check_encoding_name(encoding)
-    elif source != STANDARD_INPUT and Path(source).is_file():
+    if skip is not None:
+        yield from _readable_lines(_read_blocks(source), encoding, name, tell, skip)
+        return
+    if encoding is None and source != STANDARD_INPUT and Path(source).is_file():
         encoding = detect_encoding(lambda: _read_blocks(source), name, tell)
     texts = _decode(_read_blocks(source), encoding, name, tell)
     for number, line in enumerate(_split_lines(texts, "\n"), start=1):
         if len(line) > LONG_LINE_CHARACTERS:
             tell(f"{name}:{number}: a line of {len(line):,} characters; a missing line break, or a quote left open?")
         yield line
+
+
+def _readable_lines(
+    blocks: Iterator[bytes], encoding: str | None, name: str, tell: Tell, skip: Skip
+) -> Iterator[str]:
+    """The lines that can be read, of an encoding in which the byte of a line feed is never part of a character."""
+    first = next(blocks, b"")
+    if encoding is None:
+        try:
+            encoding = detect_encoding(lambda: [first], name, tell, whole=False)
+        except InputError:
+            encoding = "utf-8"
+    if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+        raise InputError(f"{name}: in {encoding} a damaged line cannot be skipped; convert the text to UTF-8 first")
+    number = skipped = 0
+    for number, line in enumerate(_split_lines(chain([first], blocks), b"\n"), start=1):
+        try:
+            text = line.decode(encoding)
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            skipped += 1
+            skip(f"{name}:{number}")
+            continue
+        yield text.removeprefix("\ufeff") if number == 1 else text
+    if skipped * 2 > number:
+        raise InputError(
+            f"{name}: {skipped:,} of {number:,} lines are not {encoding}; name the encoding, such as big5 or cp1252"
+        )
 
 
 def detect_encoding(open_blocks: Callable[[], Iterable[bytes]], name: str, tell: Tell, *, whole: bool = True) -> str:

@@ -15,7 +15,7 @@ from typing import TypedDict
 
 from wenmo.data import snownlp
 from wenmo.data.columns import SAMPLE_RECORDS, AskedColumns, Layout, find_layout, settle_header
-from wenmo.data.encoding import STANDARD_INPUT, Tell, read_lines, source_name
+from wenmo.data.encoding import STANDARD_INPUT, Skip, Tell, read_lines, source_name
 from wenmo.data.formats import (
     Record,
     Table,
@@ -112,8 +112,11 @@ def stream_rows(
     time_column: str | None = None,
     label_separator: str | None = None,
     encoding: str | None = None,
+    skip: Skip | None = None,
 ) -> Iterator[Row]:
     """Read rows one after the other in flat memory, for prediction: the arguments are those of ``read_rows``.
+
+    With ``skip``, lines that are not text in their encoding are left out, as in `read_lines`.
 
     Labels are read where there are any. No row is left out, so that the n-th answer belongs to the n-th text: a row
     without text has the text ``""``. What a ``RowSet`` would note is logged as a warning.
@@ -124,7 +127,7 @@ def stream_rows(
     asked = AskedColumns(
         text=text_column, text_b=text_b_column, label=label_column, group=group_column, time=time_column
     )
-    table = _open_table(source, asked, encoding, logger.warning)
+    table = _open_table(source, asked, encoding, logger.warning, skip)
     layout, records = _lay_out(table, asked, False, logger.warning)
     row, without_text, first = None, 0, ""
     for row in _rows(records, layout, label_separator, logger.warning):
@@ -151,7 +154,9 @@ def column_names(source: str | Path) -> tuple[str, ...]:
     return tuple(str(name).strip() for name in names)
 
 
-def _open_table(source: str | Path, asked: AskedColumns, encoding: str | None, tell: Tell) -> Table:
+def _open_table(
+    source: str | Path, asked: AskedColumns, encoding: str | None, tell: Tell, skip: Skip | None = None
+) -> Table:
     written = str(source)
     if encoding is not None and written.startswith(("hf://", snownlp.PREFIX)):
         raise InputError(f"encoding={encoding} is for text files; {written} has its own")
@@ -166,9 +171,9 @@ def _open_table(source: str | Path, asked: AskedColumns, encoding: str | None, t
         if not path.exists():
             raise InputError(f"{path} does not exist{_similar_file(path)}")
         if path.is_file():
-            return _open_file(path, encoding, tell)
+            return _open_file(path, encoding, tell, skip)
     # Standard input, and other pipes such as those of `<(...)`, have no ending to go by.
-    lines = read_lines(source, encoding=encoding, tell=tell)
+    lines = read_lines(source, encoding=encoding, tell=tell, skip=skip)
     return sniffed_table(lines, source_name(source), asked.names(), tell)
 
 
@@ -178,7 +183,7 @@ def _similar_file(path: Path) -> str:
     return f"; did you mean {path.with_name(nearest[0])}?" if nearest else ""
 
 
-def _open_file(path: Path, encoding: str | None, tell: Tell) -> Table:
+def _open_file(path: Path, encoding: str | None, tell: Tell, skip: Skip | None) -> Table:
     packed = path.suffix.lower() in PACKED
     ending = (path.with_suffix("") if packed else path).suffix.lower()
     if ending in (".parquet", ".pq", ".xlsx", ".xlsm"):
@@ -188,7 +193,7 @@ def _open_file(path: Path, encoding: str | None, tell: Tell) -> Table:
             raise InputError(f"encoding={encoding} is for text files; {path} has its own")
         return parquet_table(path) if ending in (".parquet", ".pq") else xlsx_table(path, tell)
     name = str(path)
-    lines = read_lines(path, encoding=encoding, tell=tell)
+    lines = read_lines(path, encoding=encoding, tell=tell, skip=skip)
     if ending == ".csv":
         return csv_table(lines, name, tell)
     if ending in (".tsv", ".tab"):
