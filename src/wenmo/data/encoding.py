@@ -89,9 +89,7 @@ def read_lines(
         yield line
 
 
-def _readable_lines(
-    blocks: Iterator[bytes], encoding: str | None, name: str, tell: Tell, skip: Skip
-) -> Iterator[str]:
+def _readable_lines(blocks: Iterator[bytes], encoding: str | None, name: str, tell: Tell, skip: Skip) -> Iterator[str]:
     """The lines that can be read, of an encoding in which the byte of a line feed is never part of a character."""
     first = next(blocks, b"")
     if encoding is None:

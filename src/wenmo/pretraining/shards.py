@@ -12,7 +12,7 @@ to be learnt from it:
 - ``connective``: nothing, or how many tokens the word that joins the sentence to the one before has, and which relation
   that word tells;
 - ``kind``: one number: who speaks in a dialogue, 0 for the one who began; or how a title was met, 0 for shown and
-  clicked and 1 for shown alone, where the first sentence of a document is what was asked for.
+  clicked and 1 for shown alone, and -1 for the first sentence of a document, which is what was asked for.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 
 from wenmo.data.batching import FIRST
 from wenmo.data.store import TokenStore
+from wenmo.text.spans import ENTITY as ENTITY
+from wenmo.text.spans import PHRASE as PHRASE
+from wenmo.text.spans import WORD as WORD
 
 DOCUMENT, SPANS, CAPITALS, CONNECTIVE, KIND = "document", "spans", "capitals", "connective", "kind"
 """Columns of a shard, beside ``input_ids``."""
-
-WORD, PHRASE, ENTITY = 1, 2, 3
-"""Levels of spans; the spans of one level never overlap."""
 
 
 @dataclass(frozen=True, eq=False)
