@@ -372,3 +372,8 @@ def test_an_annotator_that_cannot_travel_is_refused_with_several_processes(tmp_p
     source = written(tmp_path / "a.txt", BOOK)
     with pytest.raises(InputError, match="use workers=1"):
         make_corpus([source], tmp_path / "c", characters(BOOK), ALL, Local(), workers=2)
+
+
+def test_making_a_corpus_needs_no_torch():
+    code = "import sys, wenmo.pretraining.corpus; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from wenmo.data.sampling import draw_equally
+from wenmo.data.store import FIRST as FIRST
 from wenmo.data.store import RaggedColumn, TokenStore
 from wenmo.features import TokenBatch
 
 Rows = NDArray[np.int64]
 
-FIRST, SECOND, TYPES, TARGET = "input_ids", "input_ids_b", "token_type_ids", "target_ids"
+SECOND, TYPES, TARGET = "input_ids_b", "token_type_ids", "target_ids"
 """Columns of a store: the ids of a text, those of the second text of a pair, which text of a pair a token is of, and
 the ids of the text that is to be written."""
 

@@ -21,6 +21,9 @@ from wenmo.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FIRST = "input_ids"
+"""The column of the texts, or of the first texts of pairs."""
+
 _FLUSH_VALUES = 1 << 22
 """Values a writer keeps in memory before it writes them: 16 MiB of int32."""
 

@@ -8,6 +8,9 @@ from hashlib import blake2b
 from wenmo.pretraining.documents import Document
 from wenmo.pretraining.settings import CorpusSettings
 
+NUM_HASHES = 2**64
+"""Of texts there are so many."""
+
 _HASH_BYTES = 8
 _MOST_FILLED = 0.6
 

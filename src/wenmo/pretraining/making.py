@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from wenmo.data.batching import FIRST
-from wenmo.data.store import TokenStoreWriter
+from wenmo.data.store import FIRST, TokenStoreWriter
 from wenmo.errors import JobError
 from wenmo.pretraining.documents import Document, DocumentKind
 from wenmo.pretraining.settings import CorpusSettings
@@ -20,7 +19,6 @@ from wenmo.text.normalization import Normalizer
 from wenmo.text.sentences import split_sentences
 from wenmo.text.spans import Annotator, Unit, units_in_tokens
 from wenmo.text.tokenizers import Tokenizer
-from wenmo.text.word_bytes import ragged_word_byte_ids
 
 CHARACTER_IDS, WORD_SIZES = "character_ids", "word_sizes"
 """Columns of shards for models that read the bytes of words."""
@@ -140,6 +138,9 @@ class ShardMaker:
     def _more_columns(self, text: str, offsets: _Offsets, units: Iterable[Unit], names: Sequence[str]) -> _Columns:
         columns: _Columns = {}
         if CHARACTER_IDS in names:
+            # Here, because it brings torch with it, which costs a worker seconds and a quarter of a gigabyte.
+            from wenmo.text.word_bytes import ragged_word_byte_ids
+
             columns[CHARACTER_IDS], columns[WORD_SIZES] = ragged_word_byte_ids([text[a:b] for a, b in offsets])
         if SPANS in names:
             columns[SPANS] = [number for unit in units_in_tokens(units, offsets) for number in unit]

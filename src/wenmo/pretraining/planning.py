@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from wenmo.data.encoding import Tell
 from wenmo.errors import InputError
 from wenmo.pretraining.documents import Document, DocumentKind, corpus_files, read_documents
-from wenmo.pretraining.duplicates import Duplicates, text_hash
+from wenmo.pretraining.duplicates import NUM_HASHES, Duplicates, text_hash
 from wenmo.pretraining.settings import CorpusSettings
 from wenmo.text.loading import AnyTokenizer
 from wenmo.text.spans import Annotator
@@ -18,7 +18,6 @@ from wenmo.text.spans import Annotator
 PART = ".part.arrow"
 """How the names of shards end that are held out, until they are joined."""
 
-_HASHES = 2**64
 _BLOCK_BYTES = 1 << 20
 
 
@@ -109,7 +108,7 @@ def planned(documents: Iterator[Document], settings: CorpusSettings) -> Iterator
         return Plan(name, whole, _content_of(whole))
 
     for document in documents:
-        place = (document.kind, text_hash(document.text) < settings.held_out_share * _HASHES)
+        place = (document.kind, text_hash(document.text) < settings.held_out_share * NUM_HASHES)
         gathered.setdefault(place, []).append(document)
         sizes[place] += sum(map(len, document.lines))
         if sizes[place] >= settings.shard_characters:

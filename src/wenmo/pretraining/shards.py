@@ -23,8 +23,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from wenmo.data.batching import FIRST
-from wenmo.data.store import TokenStore
+from wenmo.data.store import FIRST, TokenStore
 from wenmo.text.spans import ENTITY as ENTITY
 from wenmo.text.spans import PHRASE as PHRASE
 from wenmo.text.spans import WORD as WORD

@@ -47,7 +47,7 @@ from wenmo.tasks.words import (
     word_starts,
 )
 from wenmo.text.loading import AnyTokenizer
-from wenmo.text.tokenizer_config import CODE_POINTS, TokenizerConfig
+from wenmo.text.tokenizer_config import CODE_POINTS, WORD_PIECES, TokenizerConfig
 from wenmo.text.tokenizers import Tokenizer
 
 TagIds = NDArray[np.int64]
@@ -151,7 +151,7 @@ class TaggingConfig(TaskConfig):
     def make_tokenizer(self, rows: Sequence[Row], config: TokenizerConfig) -> Tokenizer:
         """An id for each word of the data; raw texts will be cut as the data has its words."""
         sentences = [words_of(row) for row in rows]
-        if config.has_subwords or config.segmenter == CODE_POINTS:
+        if config.has_subwords or config.segmenter in (CODE_POINTS, WORD_PIECES):
             raise InputError(
                 f"data.tokenizer={config.segmenter}: a tagger has an answer for each word, and this cuts words into "
                 "parts; leave it out"

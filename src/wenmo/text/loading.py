@@ -8,8 +8,9 @@ from wenmo.errors import InputError
 from wenmo.text.code_points import CodePointTokenizer
 from wenmo.text.pretrained import PretrainedTokenizer
 from wenmo.text.subwords import SubwordTokenizer
-from wenmo.text.tokenizer_config import CODE_POINTS, PRETRAINED, TokenizerConfig, read_settings
+from wenmo.text.tokenizer_config import CODE_POINTS, PRETRAINED, WORD_PIECES, TokenizerConfig, read_settings
 from wenmo.text.tokenizers import Tokenizer
+from wenmo.text.word_pieces import train_word_pieces
 
 WritingTokenizer = SubwordTokenizer | CodePointTokenizer | PretrainedTokenizer
 """Those that give texts to ids."""
@@ -18,7 +19,7 @@ AnyTokenizer = Tokenizer | WritingTokenizer
 
 
 def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> AnyTokenizer:
-    """The vocabulary of these texts: subwords where the segmenter is ``bpe`` or ``unigram``, else words.
+    """The vocabulary of these texts: subwords where the segmenter is ``bpe``, ``unigram`` or ``wordpiece``, else words.
 
     Raises:
         InputError: as the `train` of each.
@@ -28,6 +29,8 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> AnyTokeniz
             "data.tokenizer.segmenter=pretrained: the tokenizer comes with a checkpoint; name its folder, as in "
             "--model bert:FOLDER"
         )
+    if config.segmenter == WORD_PIECES:
+        return train_word_pieces(texts, config)
     return _trained_kind(config).train(texts, config)
 
 

@@ -29,6 +29,9 @@ SUBWORDS = ("bpe", "unigram")
 CODE_POINTS = "code-points"
 """The segmenter whose tokens are all single characters; see `wenmo.text.code_points`."""
 
+WORD_PIECES = "wordpiece"
+"""The segmenter of BERT's tokens, learnt from the texts; see `wenmo.text.word_pieces`."""
+
 PRETRAINED = "pretrained"
 """The segmenter of a tokenizer that came with a checkpoint; see `wenmo.text.pretrained`."""
 
@@ -39,9 +42,9 @@ class TokenizerConfig:
 
     segmenter: str = "auto"
     """words, characters, treebank, graphemes, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram:
-    subwords; code-points: every character by itself. Of the last three a text can be put together again. pretrained:
-    that of the checkpoint. auto: characters if over half of the letters are Han, else words; a tagger looks at its
-    data."""
+    subwords; code-points: every character by itself. Of the last three a text can be put together again. wordpiece:
+    pieces of words as BERT has them, Han characters by themselves. pretrained: that of the checkpoint. auto: characters
+    if over half of the letters are Han, else words; a tagger looks at its data."""
     lowercase: bool = True
     """Capitals to small letters."""
     fold_width: bool = True
@@ -95,7 +98,7 @@ class TokenizerConfig:
                 raise InputError(f"{name} is a shortest and a longest length, like (1, 2), or (0, 0); got {lengths}")
         if self.word_ngrams == self.character_ngrams == (0, 0):
             raise InputError("word_ngrams and character_ngrams are both (0, 0), so there would be no tokens")
-        if self.has_subwords or self.segmenter in (CODE_POINTS, PRETRAINED):
+        if self.has_subwords or self.segmenter in (CODE_POINTS, WORD_PIECES, PRETRAINED):
             self._check_written()
 
     def _check_written(self) -> None:
