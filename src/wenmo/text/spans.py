@@ -60,7 +60,7 @@ def units_in_tokens(units: Iterable[Unit], offsets: Sequence[tuple[int, int]]) -
             behind[end] = token + 1
     found = []
     for unit in units:
-        begin, end = first.get(unit.start), behind.get(unit.end)
-        if begin is not None and end is not None and begin < end and (unit.level != WORD or end - begin > 1):
-            found.append((begin, end, unit.level))
+        begin, after = first.get(unit.start), behind.get(unit.end)
+        if begin is not None and after is not None and begin < after and (unit.level != WORD or after - begin > 1):
+            found.append((begin, after, unit.level))
     return sorted(found)
