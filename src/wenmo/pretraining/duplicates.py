@@ -65,11 +65,11 @@ class Duplicates:
         self._long = settings.long_line
 
     def without(self, document: Document, counts: Counter[str]) -> Document | None:
-        """What is new of a document; None: nothing. Dialogues and queries are kept or left out as a whole."""
+        """What is new of a document; None: nothing. What is more than running text is kept or left out as a whole."""
         if self._documents is not None and not self._documents.add(text_hash(document.text)):
             counts["documents that came before"] += 1
             return None
-        if self._lines is None or document.kind != "text":
+        if self._lines is None or document.kind != "text" or document.units:
             return document
         lines = tuple(line for line in document.lines if len(line) < self._long or self._lines.add(text_hash(line)))
         if len(lines) == len(document.lines):

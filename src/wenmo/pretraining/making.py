@@ -17,7 +17,7 @@ from wenmo.text.connectives import leading_connective
 from wenmo.text.loading import AnyTokenizer
 from wenmo.text.normalization import Normalizer
 from wenmo.text.sentences import split_sentences
-from wenmo.text.spans import Annotator, Unit, units_in_tokens
+from wenmo.text.spans import Annotator, Unit, apart, units_in_tokens
 from wenmo.text.tokenizers import Tokenizer
 
 CHARACTER_IDS, WORD_SIZES = "character_ids", "word_sizes"
@@ -127,7 +127,7 @@ class ShardMaker:
                 continue
             found = self.annotate.annotate(texts) if self.annotate is not None else [()] * len(chunk)
             for sentence, (ids, offsets), units in zip(chunk, self._located(texts), found, strict=True):
-                known = units if sentence.units is None else sentence.units
+                known = apart([*sentence.units, *units]) if sentence.units else units
                 yield {
                     FIRST: ids,
                     DOCUMENT: [sentence.document],

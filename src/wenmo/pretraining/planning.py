@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from wenmo.data.encoding import Tell
 from wenmo.errors import InputError
-from wenmo.pretraining.documents import Document, DocumentKind, corpus_files, read_documents
+from wenmo.pretraining.documents import Document, DocumentKind, corpus_files, is_file_name, read_documents
 from wenmo.pretraining.duplicates import NUM_HASHES, Duplicates, text_hash
 from wenmo.pretraining.settings import CorpusSettings
 from wenmo.text.loading import AnyTokenizer
@@ -23,7 +23,7 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A file that a corpus was made of, or a data set on the hub, whose bytes are not ours to hash."""
+    """A file that a corpus was made of, or a data set by its name, which has neither size nor hash."""
 
     path: str
     bytes: int = 0
@@ -47,7 +47,7 @@ def identity_of(
 
 
 def _hashed(file: str) -> Source:
-    if file.startswith("hf://"):
+    if not is_file_name(file):
         return Source(path=file)
     digest = hashlib.sha256()
     size = 0
@@ -92,23 +92,31 @@ def new_documents(
             yield new
 
 
+class _Place(NamedTuple):
+    """Which shards a document belongs to; those of one have the same columns."""
+
+    kind: DocumentKind
+    held_out: bool
+    marked: bool
+
+
 def planned(documents: Iterator[Document], settings: CorpusSettings) -> Iterator[Plan]:
     """Documents gathered into shards of one kind each; those held out go to shards of their own."""
-    gathered: dict[tuple[DocumentKind, bool], list[Document]] = {}
-    sizes: Counter[tuple[DocumentKind, bool]] = Counter()
+    gathered: dict[_Place, list[Document]] = {}
+    sizes: Counter[_Place] = Counter()
     numbers: Counter[bool] = Counter()
 
-    def taken(place: tuple[DocumentKind, bool]) -> Plan:
-        _, held_out = place
-        number = numbers[held_out]
-        numbers[held_out] += 1
+    def taken(place: _Place) -> Plan:
+        number = numbers[place.held_out]
+        numbers[place.held_out] += 1
         sizes[place] = 0
-        name = f"held_out-{number:05d}{PART}" if held_out else f"shard-{number:05d}.arrow"
+        name = f"held_out-{number:05d}{PART}" if place.held_out else f"shard-{number:05d}.arrow"
         whole = gathered.pop(place)
         return Plan(name, whole, _content_of(whole))
 
     for document in documents:
-        place = (document.kind, text_hash(document.text) < settings.held_out_share * NUM_HASHES)
+        held_out = text_hash(document.text) < settings.held_out_share * NUM_HASHES
+        place = _Place(document.kind, held_out, bool(document.units))
         gathered.setdefault(place, []).append(document)
         sizes[place] += sum(map(len, document.lines))
         if sizes[place] >= settings.shard_characters:

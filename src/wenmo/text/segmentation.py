@@ -111,6 +111,11 @@ def token_text(text: str, start: int, end: int) -> str:
     return "_".join(text[start:end].split())
 
 
+def written_without_spaces(character: str) -> bool:
+    """Whether a character is of a script that puts no spaces between words: Han, kana, Thai, Lao, Khmer, Burmese."""
+    return bool(_UNSPACED.match(character))
+
+
 def choose_segmenter(texts: Iterable[str]) -> str:
     """What ``auto`` means for these texts: ``characters`` if over half of their letters are Han, else ``words``."""
     han = letters = 0
@@ -164,6 +169,7 @@ _SHORTENED = (
 )
 _KIM = re.compile(rf"[,!()?]|[A-Za-z0-9'`](?:[A-Za-mo-z0-9`]++|n(?!'t)|(?!{_CLITICS})')*+")
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
+_UNSPACED = re.compile(f"[{_HAN}{_OTHER_UNSPACED}]")
 
 
 def _word(apostrophe: str) -> str:

@@ -1,6 +1,8 @@
 """Units of meaning in a text: words, phrases and entities with their kinds, in characters and in tokens."""
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 WORD, PHRASE, ENTITY = 1, 2, 3
@@ -29,6 +31,44 @@ class Annotator(Protocol):
     def fingerprint(self) -> str:
         """Changes with whatever changes the answers."""
         ...
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several annotators as one. Where units of one level overlap, those of the annotator that is named first stay."""
+
+    annotators: tuple[Annotator, ...]
+
+    def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
+        """The units of each text."""
+        found = [annotator.annotate(texts) for annotator in self.annotators]
+        return [apart(unit for units in of_text for unit in units) for of_text in zip(*found, strict=True)]
+
+    def fingerprint(self) -> str:
+        """Changes with any of them, and with their order."""
+        whole = " ".join(annotator.fingerprint() for annotator in self.annotators)
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What a tagger finds, whoever made it."""
+
+    tag: Callable[[Sequence[str]], Sequence[Sequence[tuple[int, int, str]]]]
+    """Gives (start, end, kind) of what it finds in each text, in characters. Only a function or an object that can be
+    pickled can be sent to other processes."""
+    name: str
+    """Changes whenever its answers may change, such as the hash of its weights."""
+    level: int = ENTITY
+
+    def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
+        """The units of each text."""
+        answers = self.tag(texts)
+        return [apart(Unit(start, end, self.level, kind) for start, end, kind in found) for found in answers]
+
+    def fingerprint(self) -> str:
+        """The tagger's name and the level of what it finds."""
+        return hashlib.sha256(repr((self.name, self.level)).encode()).hexdigest()
 
 
 def apart(units: Iterable[Unit]) -> list[Unit]:
