@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wenmo.data.parts import check as check
+    from wenmo.inference.annotating import annotate as annotate
     from wenmo.inference.calibrating import calibrate as calibrate
     from wenmo.inference.evaluation import evaluate as evaluate
     from wenmo.inference.exchange import export_model as export_model
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 # Type checkers read the imports above, Python reads this table; a test holds the two together.
 _ROOMS = {
     "Recipe": "wenmo.training.recipe",
+    "annotate": "wenmo.inference.annotating",
     "calibrate": "wenmo.inference.calibrating",
     "check": "wenmo.data.parts",
     "compare": "wenmo.reports.compare",

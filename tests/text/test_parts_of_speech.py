@@ -5,8 +5,8 @@ import pickle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wenmo.text.parts_of_speech import PartsOfSpeech, units_of_words
-from wenmo.text.spans import ENTITY, PHRASE, WORD, Unit, apart
+from wenmo.text.parts_of_speech import PartsOfSpeech, TaggedWords, units_of_words
+from wenmo.text.spans import ENTITY, PHRASE, WORD, Tagged, Unit, apart
 
 
 def units_of(tagged: str) -> list[tuple[str, int, str]]:
@@ -71,6 +71,13 @@ def test_places_are_always_those_of_the_text(text: str):
     assert all(0 <= unit.start < unit.end <= len(text) for unit in found)
     assert apart(found) == found
     assert not any(character.isspace() for unit in found for character in text[unit.start : unit.end])
+
+
+def test_words_of_a_tagger_make_phrases_and_names_too():
+    tagged = Tagged(lambda texts: [[(0, 2, "n"), (2, 4, "vn"), (4, 6, "ns")] for _ in texts], "tagger", WORD)
+    (found,) = TaggedWords(tagged).annotate(["经济发展北京"])
+    assert [unit[:3] for unit in found] == [(0, 2, WORD), (0, 6, PHRASE), (2, 4, WORD), (4, 6, WORD), (4, 6, ENTITY)]
+    assert TaggedWords(tagged).fingerprint() != tagged.fingerprint()
 
 
 def test_it_travels_to_other_processes():

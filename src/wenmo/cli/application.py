@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from wenmo import __version__
+from wenmo.cli.annotate import annotate
 from wenmo.cli.calibrate import calibrate
 from wenmo.cli.compare import compare
 from wenmo.cli.data import check
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order in which a person meets them.
-for each in (check, compare, train, calibrate, evaluate, predict, embed, generate, import_, export, models):
+for each in (check, compare, train, calibrate, evaluate, predict, embed, generate, annotate, import_, export, models):
     app.command(each.__name__.rstrip("_"))(guarded(each))
 
 

@@ -20,8 +20,8 @@ from importlib import metadata
 from typing import Any
 
 from wenmo.errors import InputError
-from wenmo.text.segmentation import choose_segmenter, load_segmenter
-from wenmo.text.spans import ENTITY, PHRASE, WORD, Unit
+from wenmo.text.segmentation import holds_han, load_segmenter
+from wenmo.text.spans import ENTITY, PHRASE, WORD, Annotator, Unit
 
 NAMES = {
     "nr": "person",
@@ -35,6 +35,9 @@ NAMES = {
 
 NOUN_PHRASE, QUANTITY, EXPRESSION = "noun phrase", "quantity", "expression"
 """Kinds of phrases."""
+
+USUAL_TAGS = frozenset(("n", "v", "nr", "ns"))
+"""Whoever knows these tags knows parts of speech."""
 
 _ATTRIBUTES = ("a", "ag", "b")
 _NOMINALS = ("vn", "an", "j")
@@ -57,7 +60,7 @@ def units_of_words(words: Sequence[Unit]) -> list[Unit]:
 
 @dataclass(frozen=True)
 class PartsOfSpeech:
-    """Finds words, phrases and entities in Chinese by rjieba; of a text that is not Chinese, the words alone."""
+    """Finds words, phrases and entities by rjieba; in a text without a Chinese character, the words alone."""
 
     def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
         """The units of each text.
@@ -73,7 +76,7 @@ class PartsOfSpeech:
         return hashlib.sha256("parts of speech {} {} {}".format(*versions).encode()).hexdigest()
 
     def _units(self, text: str) -> list[Unit]:
-        if choose_segmenter([text]) != "characters":
+        if not holds_han(text):
             return [
                 Unit(start, end, WORD) for start, end in load_segmenter("words").spans(text) if text[start].isalnum()
             ]
@@ -84,6 +87,21 @@ class PartsOfSpeech:
             words.append(Unit(start, end, WORD, kind))
             start = end
         return units_of_words(words)
+
+
+@dataclass(frozen=True)
+class TaggedWords:
+    """The same of words and parts of speech that another annotator finds, such as a tagger that learnt them."""
+
+    words: Annotator
+
+    def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
+        """The units of each text."""
+        return [units_of_words([unit for unit in found if unit.level == WORD]) for found in self.words.annotate(texts)]
+
+    def fingerprint(self) -> str:
+        """Changes with the annotator and the rule."""
+        return hashlib.sha256(f"words {_VERSION} {self.words.fingerprint()}".encode()).hexdigest()
 
 
 def _phrases(words: Sequence[Unit]) -> Iterator[Unit]:

@@ -116,6 +116,11 @@ def written_without_spaces(character: str) -> bool:
     return bool(_UNSPACED.match(character))
 
 
+def holds_han(text: str) -> bool:
+    """Whether a text has a Chinese character."""
+    return bool(_HAN_CHARACTER.search(text))
+
+
 def choose_segmenter(texts: Iterable[str]) -> str:
     """What ``auto`` means for these texts: ``characters`` if over half of their letters are Han, else ``words``."""
     han = letters = 0
