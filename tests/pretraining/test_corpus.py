@@ -236,6 +236,9 @@ def test_a_finished_corpus_is_opened_again_and_never_another_one(tmp_path: Path)
     before = files_of(tmp_path / "c")
     assert make_corpus([source], tmp_path / "c", tokenizer, ALL).manifest == first.manifest
     assert files_of(tmp_path / "c") == before
+    moved = written(tmp_path / "moved.txt", BOOK)
+    assert make_corpus([moved], tmp_path / "c", tokenizer, ALL).fingerprint == first.fingerprint
+    assert make_corpus([moved], tmp_path / "d", tokenizer, ALL).fingerprint == first.fingerprint
     with pytest.raises(InputError, match=r"other settings: held_out_share is 0 there and 0.5 now"):
         make_corpus([source], tmp_path / "c", tokenizer, CorpusSettings(held_out_share=0.5, long_line=0))
     with pytest.raises(InputError, match="other tokenizer"):

@@ -236,8 +236,9 @@ def _finished(folder: Path, identity: dict[str, Any], infos: Sequence[ShardInfo]
     if not sum(info.sentences for info in shards):
         _refuse_nothing(identity, parts, counts)
     held_out = [_joined(folder, kind, of_it) for kind in KINDS if (of_it := [p for p in parts if p.kind == kind])]
+    what = {name: value for name, value in identity.items() if name != "sources"}  # they are told by their content
     content = [info.content for info in infos]
-    whole = hashlib.sha256(json.dumps([identity, content], sort_keys=True).encode()).hexdigest()
+    whole = hashlib.sha256(json.dumps([what, content], sort_keys=True).encode()).hexdigest()
     manifest = {
         "format_version": FORMAT_VERSION,
         "fingerprint": whole,

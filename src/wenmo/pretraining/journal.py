@@ -95,11 +95,16 @@ def refuse_other(folder: Path, there: dict[str, Any], wanted: dict[str, Any], wh
         InputError: sources, tokenizer, settings or annotator differ; the message says which.
     """
     for name, value in wanted.items():
-        if there.get(name) != value:
+        if _compared(name, there.get(name)) != _compared(name, value):
             raise InputError(
                 f"{folder} {what} other {name}: {_difference(name, there.get(name), value)}; choose another folder, or "
                 "remove this one"
             )
+
+
+def _compared(name: str, value: Any) -> Any:
+    """What counts of a part of the identity: of files what is in them, wherever they stand."""
+    return [source["sha256"] or source["path"] for source in value or []] if name == "sources" else value
 
 
 def _difference(name: str, there: Any, wanted: Any) -> str:

@@ -33,7 +33,7 @@ class CorpusSettings:
     """Of the documents, kept for evaluation: drawn by what stands in them, so whatever their order."""
     document_characters: int = 1_000_000
     """Longer documents are cut at a line break, so that memory stays flat."""
-    shard_characters: int = 4_000_000
+    shard_characters: int = 2_000_000
     """Of the text of one shard, about."""
     capitals: bool = False
     """Keep of each token whether it began with a capital letter."""
