@@ -1,0 +1,140 @@
+"""Masking counted over thousands of sequences: how many, which, and what stands in their place."""
+
+import numpy as np
+import pytest
+
+from wenmo.data.store import TokenStore
+from wenmo.pretraining.cuts import Cut, WholeSentences
+from wenmo.pretraining.draws import Draws
+from wenmo.pretraining.masking import MaskingConfig, Vocabulary, mask
+from wenmo.pretraining.sequences import Draft, Frame
+from wenmo.pretraining.shards import Shard
+
+MASK = 4
+VOCABULARY = Vocabulary(mask_id=MASK, random_ids=np.arange(10, 1000, dtype=np.int32))
+BERT = Frame(before=(2,), between=(3,), behind=(3,), num_types=2)
+
+
+def cut_of(shard: Shard, length: int = 64) -> Cut:
+    return WholeSentences().cut(shard, BERT, length, np.random.default_rng(0))
+
+
+def masked(cut: Cut, config: MaskingConfig, draws: Draws, rows: range | None = None) -> tuple[Draft, np.ndarray]:
+    chosen = np.array(rows if rows is not None else range(len(cut)), np.int64)
+    draft = Draft.of(cut.take(chosen))
+    return draft, mask(draft, config, VOCABULARY, draws, "masked_lm")
+
+
+def within(share: float, expected: float, number: int, deviations: float = 4.5) -> bool:
+    """Whether a share of so many draws is what chance leaves of the expected one."""
+    return abs(share - expected) < deviations * np.sqrt(expected * (1 - expected) / number)
+
+
+def test_the_number_is_that_of_the_paper_and_the_length_counts_special_tokens(make_shard):
+    cut = cut_of(make_shard(num_documents=400))
+    _, labels = masked(cut, MaskingConfig(), Draws(1))
+    expected = [max(1, round(0.15 * length)) for length in cut.lengths]
+    assert (labels != -100).sum(axis=1).tolist() == expected
+    assert len(cut) > 400
+    _, capped = masked(cut, MaskingConfig(max_predictions=5), Draws(1))
+    assert (capped != -100).sum(axis=1).tolist() == [min(5, n) for n in expected]
+
+
+def test_eighty_ten_ten(make_shard):
+    cut = cut_of(make_shard(num_documents=2000), 128)
+    draft, labels = masked(cut, MaskingConfig(), Draws(2))
+    chosen = labels != -100
+    read, stood, number = draft.input_ids[chosen], draft.original[chosen], int(chosen.sum())
+    assert number > 15_000
+    assert np.array_equal(labels[chosen], stood)
+    assert within(float((read == MASK).mean()), 0.8, number)
+    # A random token is the one that stood there once in 990 times.
+    assert within(float((read == stood).mean()), 0.1 + 0.1 / 990, number)
+    replaced = read[(read != MASK) & (read != stood)]
+    assert within(float((replaced < 505).mean()), 0.5, len(replaced))
+    assert {int(replaced.min()) // 100, int(replaced.max()) // 100} == {0, 9}
+    assert np.array_equal(draft.input_ids[~chosen], draft.original[~chosen])
+    assert not (chosen & ~draft.text).any()
+
+
+def test_every_place_is_as_likely():
+    shard = Shard(TokenStore.from_rows(input_ids=[[10] * 20] * 4000, document=[[i] for i in range(4000)]))
+    _, labels = masked(cut_of(shard, 22), MaskingConfig(), Draws(3))
+    counts = (labels != -100).sum(axis=0)
+    assert counts[0] == counts[21] == 0
+    # round(0.15 * 22) = 3 of 20 places.
+    assert all(within(count / 4000, 3 / 20, 4000) for count in counts[1:21])
+
+
+@pytest.mark.parametrize("unit", ["token", "word", "span"])
+def test_a_row_is_masked_alike_in_any_batch_and_otherwise_in_each_pass(make_shard, unit):
+    cut, config = cut_of(make_shard(num_documents=60)), MaskingConfig(unit=unit)
+    together, labels = masked(cut, config, Draws(7, 0, 0))
+    for row in (0, 5, len(cut) - 1):
+        alone, its = masked(cut, config, Draws(7, 0, 0), range(row, row + 1))
+        length = its.shape[1]
+        assert np.array_equal(its[0], labels[row, :length])
+        assert np.array_equal(alone.input_ids[0], together.input_ids[row, :length])
+    for other in (Draws(7, 0, 1), Draws(7, 1, 0), Draws(8, 0, 0)):
+        _, again = masked(cut, config, other)
+        both = ((labels != -100) & (again != -100)).sum() / (labels != -100).sum()
+        assert 0.1 < both < 0.25  # what chance has in common
+
+
+def words_in(draft: Draft, row: int) -> list[range]:
+    return [range(first, end) for first, end, _ in draft.sequences[row].spans]
+
+
+def test_words_are_masked_as_wholes_and_never_more_than_n(make_shard):
+    cut = cut_of(make_shard(num_documents=600))
+    draft, labels = masked(cut, MaskingConfig(unit="word"), Draws(4))
+    chosen = labels != -100
+    most = np.array([max(1, round(0.15 * length)) for length in cut.lengths])
+    assert (chosen.sum(axis=1) <= most).all()
+    # Words of one token fill what longer ones leave, nearly always.
+    assert (chosen.sum(axis=1) == most).mean() > 0.95
+    for row in range(len(cut)):
+        for word in words_in(draft, row):
+            assert len(set(chosen[row, list(word)])) == 1
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_pieces_of_a_word_draw_by_themselves_or_together(make_shard, together):
+    cut = cut_of(make_shard(num_documents=1500))
+    draft, labels = masked(cut, MaskingConfig(unit="word", together=together), Draws(5))
+    is_mask = draft.input_ids == MASK
+    pairs = [
+        (is_mask[row, word[0]], is_mask[row, word[1]])
+        for row in range(len(cut))
+        for word in words_in(draft, row)
+        if labels[row, word[0]] != -100
+    ]
+    both = np.mean([a and b for a, b in pairs])
+    assert len(pairs) > 1500
+    assert within(float(both), 0.8 if together else 0.64, len(pairs))
+
+
+def test_spans_have_the_length_of_spanbert():
+    # Words of one token; the longest run is 10 and the mean 3.8 words where nothing cuts them.
+    shard = Shard(TokenStore.from_rows(input_ids=[[10] * 500] * 300, document=[[i] for i in range(300)]))
+    cut = cut_of(shard, 502)
+    draft, labels = masked(cut, MaskingConfig(unit="span", mask_share=1.0, random_share=0.0, rate=0.02), Draws(6))
+    chosen = labels != -100
+    assert (chosen.sum(axis=1) == round(0.02 * 502)).all()
+    starts = (np.diff(chosen.astype(int), axis=1) == 1).sum()
+    # Of a run of 10 tokens in all, the last span is cut; so spans are a little shorter than 3.8.
+    assert 2.7 < chosen.sum() / starts < 3.8
+    assert (draft.input_ids[chosen] == MASK).all()
+
+
+def test_a_span_shares_its_replacement_and_holds_whole_words(make_shard):
+    cut = cut_of(make_shard(num_documents=400), 128)
+    draft, labels = masked(cut, MaskingConfig(unit="span"), Draws(9))
+    chosen = labels != -100
+    assert chosen.sum(axis=1).tolist() == [max(1, round(0.15 * length)) for length in cut.lengths]
+    words = [(row, word) for row in range(len(cut)) for word in words_in(draft, row)]
+    halves = sum(len(set(chosen[row, list(word)])) == 2 for row, word in words)
+    assert halves <= len(cut)  # at most the last of each sequence is cut
+    is_mask = draft.input_ids == MASK
+    alike = [is_mask[row, word[0]] == is_mask[row, word[1]] for row, word in words if chosen[row, list(word)].all()]
+    assert np.mean(alike) > 0.97
