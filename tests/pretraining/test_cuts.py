@@ -1,5 +1,7 @@
 """Running text as sequences: what stands where, and that every token comes once."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -62,12 +64,12 @@ def test_every_token_comes_once(make_shard, length):
 @pytest.mark.parametrize("length", [2, 3, 7, 64])
 def test_a_stream_foretells_every_token_but_the_first_once(make_shard, length, separator):
     shard = make_shard(num_documents=20)
-    documents = [shard.store["input_ids"].take(range(a, b)) for a, b in zip(shard.documents, shard.documents[1:])]
+    documents = [shard.store["input_ids"].take(range(a, b)) for a, b in pairwise(shard.documents)]
     whole = [token for document in documents for token in (*np.concatenate(document).tolist(), *separator)]
     cut = Stream().cut(shard, Frame(between=separator), length, RNG)
     rows = [cut[row].input_ids.tolist() for row in range(len(cut))]
     assert [token for row in rows for token in row[1:]] == whole[1:]
-    assert all(before[-1] == row[0] for before, row in zip(rows, rows[1:]))
+    assert all(before[-1] == row[0] for before, row in pairwise(rows))
     assert cut.lengths.tolist() == [len(row) for row in rows]
     assert set(cut.lengths[:-1].tolist()) == {length}
 

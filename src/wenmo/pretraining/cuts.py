@@ -96,15 +96,16 @@ class Cut:
     def __getitem__(self, row: int) -> Sequence:
         parts = range(self.offsets[row], self.offsets[row + 1])
         runs = [(int(self.begins[i]), int(self.ends[i]), int(self.types[i])) for i in parts]
-        return self._tokens.sequence(runs, self.frame, int(row), int(self.labels[row]))
+        return self.text.sequence(runs, self.frame, int(row), int(self.labels[row]))
 
     def take(self, rows: NDArray[np.int64]) -> list[Sequence]:
         """Some of the sequences."""
         return [self[int(row)] for row in rows]
 
     @cached_property
-    def _tokens(self) -> "_Tokens":
-        return _Tokens(self.shard)
+    def text(self) -> "ShardText":
+        """What sequences are made of."""
+        return ShardText(self.shard)
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ def _sentences_up_to(shard: Shard, room: int) -> list[tuple[int, int, int]]:
     return list(zip(begins.tolist(), ends.tolist(), documents.tolist(), strict=True))
 
 
-class _Tokens:
+class ShardText:
     """The columns of a shard as long rows of tokens."""
 
     def __init__(self, shard: Shard) -> None:
@@ -272,8 +273,14 @@ class _Tokens:
             document=self._document(runs[0][0]),
             columns={name: self._column(name, runs, parts, place) for name in self.columns if name != WORD_SIZES},
             parts=parts,
+            runs=np.array([run[:2] for run in runs], np.int64),
             characters=self._characters(runs) if self.shard.has(CHARACTERS) else None,
         )
+
+    def elsewhere(self, begin: int, end: int) -> Ids:
+        """The ids of a document without one run of its tokens."""
+        first, behind = self.starts[self.shard.documents[self._document(begin) :][:2]].tolist()
+        return np.concatenate([self.ids[first:begin], self.ids[end:behind]])
 
     def _document(self, token: int) -> int:
         sentence = int(np.searchsorted(self.starts, token, side="right")) - 1

@@ -47,7 +47,7 @@ def make_example(
         num_tasks: rows of the model's table of tasks; 0: it has none. The task of a batch is its sequence objective, as
             that says what was cut, or else its first objective.
     """
-    draft = Draft.of(cut.take(rows), padding_id)
+    draft = Draft.of(cut.take(rows), padding_id, cut.text)
     labels = {each.name: each.label(draft, draws) for each in objectives}
     return PretrainingExample(
         batch=draft.batch(task_id(objectives, labels, num_tasks)),

@@ -10,9 +10,10 @@ What is chosen together is the **unit**:
 - ``token``: each by itself.
 - ``word``: whole words. In shuffled order, each is taken unless n would be exceeded. Words come from the spans of the
   corpus, which say it right for Chinese too, where no piece of a word looks like one.
-- ``span``: SpanBERT (Joshi et al., TACL 2020, https://arxiv.org/abs/1907.10529, section 3.1): runs of whole words until n
-  tokens are reached. A run has a geometric number of words, p = 0.2, of at most 10; longer ones are drawn again, which
-  gives the paper's mean of 3.8. It begins at a random word that is not taken yet and shares one replacement.
+- ``span``: SpanBERT (Joshi et al., TACL 2020, https://arxiv.org/abs/1907.10529, section 3.1): runs of whole words until
+  n tokens are reached, the last one cut there. A run has a geometric number of words, p = 0.2, of at most 10; longer
+  ones are drawn again, which gives the paper's mean of 3.8. It begins at the word of a random token that is not taken
+  yet, and its tokens share one of the three fates.
 - ``phrase``, ``entity``: ERNIE 1.0 (Sun et al. 2019, https://arxiv.org/abs/1904.09223, section 3.2): the spans of that
   level, then those of the levels below in what is left, then tokens. The paper masks 15 % in the first stage and gives
   no rate for the others. With ``count="n"`` units are taken as words are. With ``count="each"`` each is taken with the
@@ -165,7 +166,7 @@ def _kinds(draft: Draft, config: MaskingConfig, draws: Draws, purpose: str) -> N
 def _most(draft: Draft, config: MaskingConfig) -> Integers:
     """``(batch,)``: n of each sequence."""
     n = np.maximum(1, np.rint(config.rate * draft.mask.sum(axis=1))).astype(np.int64)
-    return np.minimum(n, config.max_predictions) if config.max_predictions else n
+    return np.asarray(np.minimum(n, config.max_predictions) if config.max_predictions else n)
 
 
 def _chosen_units(
@@ -175,7 +176,7 @@ def _chosen_units(
     places = np.arange(units.shape[1])
     heads = draft.text & (units == places)
     if config.count == "each":
-        return draft.text & np.take_along_axis(heads & (order < config.rate), units, axis=1)
+        return _of_units(heads & (order < config.rate), units, draft)
     rows = np.arange(len(units))[:, None]
     sizes = np.zeros_like(units)
     np.add.at(sizes, (np.broadcast_to(rows, units.shape)[draft.text], units[draft.text]), 1)
@@ -188,7 +189,12 @@ def _chosen_units(
         left = left - np.where(fits, size_of[:, nth], 0)
         if not left.any():
             break
-    return draft.text & np.take_along_axis(taken, units, axis=1)
+    return _of_units(taken, units, draft)
+
+
+def _of_units(heads: NDArray[np.bool_], units: Integers, draft: Draft) -> NDArray[np.bool_]:
+    """What is said of the first place of a unit, at each of its tokens."""
+    return np.asarray(draft.text & np.take_along_axis(heads, units, axis=1))
 
 
 def _runs(units: Integers, text: NDArray[np.bool_], most: int, draws: Draws, purpose: str, row: Integers) -> Integers:

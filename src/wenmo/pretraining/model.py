@@ -34,6 +34,10 @@ class Pretraining(nn.Module):
                     self.heads[each.head_name] = head
         if {"masked_lm", "causal_lm"} & {each.head_name for each in objectives}:
             self._tie()
+        if not any(each.reads_pooler for each in objectives) and isinstance(
+            pooler := getattr(extractor, "pooler", None), nn.Module
+        ):
+            pooler.requires_grad_(False)  # weight decay would wear down what nothing teaches
 
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own; heads normal(0, 0.02) with biases 0, as in BERT's code, unless they say otherwise."""
@@ -54,7 +58,7 @@ class Pretraining(nn.Module):
         sums = []
         for name, labels in example.labels.items():
             objective = self.objectives[name]
-            head = self.heads[objective.head_name] if objective.head_name in self.heads else None
+            head = self.heads[objective.head_name] if objective.head_name in self.heads else None  # noqa: SIM401
             sums.append(objective.loss(head, reading, labels))
         return torch.stack(sums), self.counts(example)
 

@@ -8,6 +8,7 @@ model (`wenmo.pretraining.model`). Objectives hold settings alone, so one may be
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -45,6 +46,9 @@ class Objective(ABC):
 
     name: str
     """In logs, recipes and the labels of examples."""
+
+    reads_pooler: ClassVar[bool] = False
+    """Whether its loss reads the vector of a sequence; a pooler that no objective reads stays as it is."""
 
     @property
     def head_name(self) -> str:
@@ -92,7 +96,7 @@ class MaskedLm(Objective):
         """BERT's, on the table of the words."""
         if not isinstance(config, BertConfig | ErnieConfig):
             raise InputError(
-                f"{self.name} wants a model that sees both sides, bert, ernie or ernie2; got {config.model_type}"
+                f"{self.name} wants a model that sees both sides: bert, ernie or ernie2; got {config.model_type}"
             )
         return MaskedLanguageModelHead(
             config.hidden_size,
@@ -135,16 +139,15 @@ class CausalLm(Objective):
         """At each place that another token follows."""
         places = labels != IGNORED_LABEL
         states = reading.features.last_hidden_state[places]
-        if head is None:
-            logits = F.linear(states, reading.extractor.word_table())  # type: ignore[operator]
-        else:
-            logits = head(states)
+        logits = F.linear(states, reading.extractor.word_table()) if head is None else head(states)  # type: ignore[operator]
         return summed_cross_entropy(logits, labels[places])
 
 
 @dataclass(frozen=True)
 class SequenceClass(Objective):
     """Which class a sequence is of, read off its first token."""
+
+    reads_pooler: ClassVar[bool] = True
 
     name: str
     num_classes: int
@@ -182,6 +185,26 @@ class TokenClass(Objective):
         assert head is not None
         counted = labels != IGNORED_LABEL
         return summed_cross_entropy(head(reading.features.last_hidden_state[counted]), labels[counted])
+
+
+@dataclass(frozen=True)
+class TokenDocumentRelation(TokenClass):
+    """Whether a token stands in another segment of its document too (ERNIE 2.0, section 4.2.1): such words are common,
+    or what the document is about. A segment is what one part of a sequence has of the document; where that is all of
+    it, no token is counted."""
+
+    name: str = "token_document_relation"
+
+    def label(self, draft: Draft, draws: Draws) -> Integers:
+        """1 where it does."""
+        assert draft.documents is not None, "this objective looks into the shard"
+        labels = np.full_like(draft.original, IGNORED_LABEL)
+        for row, sequence in enumerate(draft.sequences):
+            for (place, behind, _), (begin, end) in zip(sequence.parts, sequence.runs, strict=True):
+                others = draft.documents.elsewhere(int(begin), int(end))
+                if len(others):
+                    labels[row, place:behind] = np.isin(sequence.input_ids[place:behind], others)
+        return labels
 
 
 @dataclass(frozen=True)

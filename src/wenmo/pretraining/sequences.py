@@ -7,7 +7,7 @@ objectives change and label (`wenmo.pretraining.objectives`); a `PretrainingExam
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -63,11 +63,21 @@ class Sequence:
     """``(length,)`` each: what else is known of the tokens, such as ``capitals``; -100 at special tokens."""
     parts: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 3), np.int32))
     """``(parts, 3)``: the first place of each part, the place behind its last, its kind."""
+    runs: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    """``(parts, 2)``: which tokens of the shard they are: the first, the one behind the last."""
     characters: NDArray[np.int32] | None = None
     """``(length, num_characters)``: of models that read words as bytes; no special tokens stand in their sequences."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+
+class Documents(Protocol):
+    """Where sequences come from."""
+
+    def elsewhere(self, begin: int, end: int) -> Ids:
+        """The ids of a document without one run of its tokens, which are counted over the shard."""
+        ...
 
 
 @dataclass(eq=False)
@@ -84,16 +94,18 @@ class Draft:
     """True where a token stands."""
     text: NDArray[np.bool_]
     """True where a token of the text stands, and no special one."""
+    documents: Documents | None = None
+    """The rest of the documents, for objectives that look there."""
 
     @classmethod
-    def of(cls, sequences: Many[Sequence], padding_id: int = 0) -> Self:
+    def of(cls, sequences: Many[Sequence], padding_id: int = 0, documents: Documents | None = None) -> Self:
         """Put some beside each other; at least one place long."""
         lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
         mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
         ids = padded([each.input_ids for each in sequences], mask, padding_id)
         types = padded([each.token_type_ids for each in sequences], mask, 0)
         special = padded([each.special for each in sequences], mask, 1).astype(bool)
-        return cls(sequences, ids, ids.copy(), types, mask, ~special)
+        return cls(sequences, ids, ids.copy(), types, mask, ~special, documents)
 
     @property
     def rows(self) -> NDArray[np.int64]:

@@ -1,0 +1,120 @@
+"""What can be learnt from raw text, by name: how its text is cut, and which objectives there are.
+
+The one table for whoever runs a pre-training. An update is for some names, of which one at most says how text is cut;
+without one it is running text.
+"""
+
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wenmo.errors import InputError
+from wenmo.models.config import Config
+from wenmo.pretraining.cuts import Cutter, Stream, WholeSentences
+from wenmo.pretraining.masking import MaskingConfig, Vocabulary
+from wenmo.pretraining.next_sentence import NextSentence
+from wenmo.pretraining.objectives import (
+    Capitalization,
+    CausalLm,
+    MaskedLm,
+    Objective,
+    SequenceClass,
+    TokenDocumentRelation,
+)
+
+Name = Literal[
+    "masked_lm", "causal_lm", "knowledge_masking", "capitalization", "token_document_relation", "next_sentence"
+]
+NAMES: tuple[Name, ...] = get_args(Name)
+
+MIXED_UNITS = MaskingConfig(mixture=(("token", 1.0), ("phrase", 1.0), ("entity", 1.0)))
+"""Of knowledge masking: each sequence is one of ERNIE 1.0's three stages, where the paper has one after the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectivesConfig(Config):
+    """Settings of all objectives; those of objectives that are not learnt say nothing."""
+
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    """Of masked_lm and dialogue_lm."""
+    knowledge: MaskingConfig = MIXED_UNITS
+    """Of knowledge_masking."""
+    next_sentence: NextSentence = field(default_factory=NextSentence)
+    """How pairs are made."""
+    duplicates: int = 0
+    """BERT's dupe_factor: the text is cut and masked in so many ways, which then come again (static); 0: every pass is
+    new (dynamic)."""
+
+    def __post_init__(self) -> None:
+        if self.duplicates < 0:
+            raise ValueError(
+                f"duplicates is a number of passes, or 0 for passes that are all new; got {self.duplicates}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenFacts:
+    """What objectives know of a tokenizer: numbers."""
+
+    mask_id: int | None = None
+    """None: it has no mask."""
+    random_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    """What masking may put in the place of a token."""
+
+
+class Work(NamedTuple):
+    """What an update is for."""
+
+    cutter: Cutter
+    objectives: tuple[Objective, ...]
+
+
+def work_for(names: Many[str], settings: ObjectivesConfig, facts: TokenFacts) -> Work:
+    """How text is cut, and what is learnt from it, in the order of the names.
+
+    Raises:
+        InputError: a name is unknown, two of them cut the text, or masking lacks a mask.
+    """
+    unknown = [name for name in names if name not in NAMES]
+    if unknown or not names:
+        what = f"there is no objective {unknown[0]!r}" if unknown else "no objective is named"
+        raise InputError(f"{what}; known: {', '.join(NAMES)}")
+    cutters = {name: cutter for name in names if (cutter := _cutter(name, settings)) is not None}
+    if len(cutters) > 1:
+        raise InputError(
+            f"{' and '.join(cutters)} cut the text each in its own way, and one update reads one of them; let the "
+            "schedule give them updates of their own"
+        )
+    plain: Cutter = Stream() if "causal_lm" in names else WholeSentences()
+    objectives = tuple(each for name in names for each in _objectives(name, settings, facts))
+    return Work(next(iter(cutters.values()), plain), objectives)
+
+
+def _cutter(name: str, settings: ObjectivesConfig) -> Cutter | None:
+    """How an objective wants its text cut; None: it takes what there is."""
+    return settings.next_sentence if name == "next_sentence" else None
+
+
+def _objectives(name: str, settings: ObjectivesConfig, facts: TokenFacts) -> list[Objective]:
+    match name:
+        case "masked_lm":
+            return [MaskedLm(settings.masking, _vocabulary(name, facts))]
+        case "knowledge_masking":
+            return [MaskedLm(settings.knowledge, _vocabulary(name, facts), name)]
+        case "causal_lm":
+            return [CausalLm()]
+        case "capitalization":
+            return [Capitalization()]
+        case "token_document_relation":
+            return [TokenDocumentRelation()]
+        case _:
+            return [SequenceClass(name, 2)]
+
+
+def _vocabulary(name: str, facts: TokenFacts) -> Vocabulary:
+    if facts.mask_id is None or not len(facts.random_ids):
+        raise InputError(f"{name} hides tokens behind a mask, and the tokenizer has none; train one that has")
+    return Vocabulary(mask_id=facts.mask_id, random_ids=facts.random_ids)
