@@ -4,6 +4,7 @@ The one table for whoever runs a pre-training. An update is for some names, of w
 without one it is running text.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from wenmo.errors import InputError
 from wenmo.models.config import Config
 from wenmo.pretraining.cuts import Cutter, Stream, WholeSentences
+from wenmo.pretraining.dialogues import Dialogues
 from wenmo.pretraining.masking import MaskingConfig, Vocabulary
 from wenmo.pretraining.next_sentence import NextSentence
 from wenmo.pretraining.objectives import (
@@ -24,10 +26,13 @@ from wenmo.pretraining.objectives import (
     SequenceClass,
     TokenDocumentRelation,
 )
+from wenmo.pretraining.paragraphs import SentenceDistance, SentenceReordering
+from wenmo.pretraining.relations import DiscourseRelation, IrRelevance
 
 Name = Literal[
-    "masked_lm", "causal_lm", "knowledge_masking", "capitalization", "token_document_relation", "next_sentence"
-]
+    "masked_lm", "causal_lm", "knowledge_masking", "capitalization", "token_document_relation", "next_sentence",
+    "sentence_reordering", "sentence_distance", "discourse_relation", "ir_relevance", "dialogue_lm",
+]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
 
 MIXED_UNITS = MaskingConfig(mixture=(("token", 1.0), ("phrase", 1.0), ("entity", 1.0)))
@@ -43,7 +48,13 @@ class ObjectivesConfig(Config):
     knowledge: MaskingConfig = MIXED_UNITS
     """Of knowledge_masking."""
     next_sentence: NextSentence = field(default_factory=NextSentence)
-    """How pairs are made."""
+    """How pairs of next_sentence are made."""
+    sentence_reordering: SentenceReordering = field(default_factory=SentenceReordering)
+    """How paragraphs are divided."""
+    ir_relevance: IrRelevance = field(default_factory=IrRelevance)
+    """Which titles stand beside a query."""
+    dialogues: Dialogues = field(default_factory=Dialogues)
+    """How dialogues are made for dialogue_lm."""
     duplicates: int = 0
     """BERT's dupe_factor: the text is cut and masked in so many ways, which then come again (static); 0: every pass is
     new (dynamic)."""
@@ -56,13 +67,15 @@ class ObjectivesConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenFacts:
-    """What objectives know of a tokenizer: numbers."""
+class CorpusFacts:
+    """What objectives know of a corpus and its tokenizer: numbers."""
 
     mask_id: int | None = None
     """None: it has no mask."""
     random_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     """What masking may put in the place of a token."""
+    num_relations: int = 0
+    """Which the words that join sentences tell."""
 
 
 class Work(NamedTuple):
@@ -72,7 +85,7 @@ class Work(NamedTuple):
     objectives: tuple[Objective, ...]
 
 
-def work_for(names: Many[str], settings: ObjectivesConfig, facts: TokenFacts) -> Work:
+def work_for(names: Many[str], settings: ObjectivesConfig, facts: CorpusFacts) -> Work:
     """How text is cut, and what is learnt from it, in the order of the names.
 
     Raises:
@@ -95,10 +108,18 @@ def work_for(names: Many[str], settings: ObjectivesConfig, facts: TokenFacts) ->
 
 def _cutter(name: str, settings: ObjectivesConfig) -> Cutter | None:
     """How an objective wants its text cut; None: it takes what there is."""
-    return settings.next_sentence if name == "next_sentence" else None
+    cutters: Mapping[str, Cutter] = {
+        "next_sentence": settings.next_sentence,
+        "sentence_reordering": settings.sentence_reordering,
+        "sentence_distance": SentenceDistance(),
+        "discourse_relation": DiscourseRelation(),
+        "ir_relevance": settings.ir_relevance,
+        "dialogue_lm": settings.dialogues,
+    }
+    return cutters.get(name)
 
 
-def _objectives(name: str, settings: ObjectivesConfig, facts: TokenFacts) -> list[Objective]:
+def _objectives(name: str, settings: ObjectivesConfig, facts: CorpusFacts) -> list[Objective]:
     match name:
         case "masked_lm":
             return [MaskedLm(settings.masking, _vocabulary(name, facts))]
@@ -110,11 +131,28 @@ def _objectives(name: str, settings: ObjectivesConfig, facts: TokenFacts) -> lis
             return [Capitalization()]
         case "token_document_relation":
             return [TokenDocumentRelation()]
+        case "dialogue_lm":
+            return [MaskedLm(settings.masking, _vocabulary(name, facts), name), SequenceClass("real_dialogue", 2)]
         case _:
-            return [SequenceClass(name, 2)]
+            return [SequenceClass(name, _num_classes(name, settings, facts))]
 
 
-def _vocabulary(name: str, facts: TokenFacts) -> Vocabulary:
+def _num_classes(name: str, settings: ObjectivesConfig, facts: CorpusFacts) -> int:
+    if name == "discourse_relation" and facts.num_relations < 2:
+        raise InputError(
+            f"discourse_relation tells relations apart, and the corpus has {facts.num_relations}; make it again with "
+            "words that join sentences, or leave the objective out"
+        )
+    return {
+        "next_sentence": 2,
+        "sentence_reordering": settings.sentence_reordering.num_classes,
+        "sentence_distance": 3,
+        "discourse_relation": facts.num_relations,
+        "ir_relevance": 3,
+    }[name]
+
+
+def _vocabulary(name: str, facts: CorpusFacts) -> Vocabulary:
     if facts.mask_id is None or not len(facts.random_ids):
         raise InputError(f"{name} hides tokens behind a mask, and the tokenizer has none; train one that has")
     return Vocabulary(mask_id=facts.mask_id, random_ids=facts.random_ids)
