@@ -206,14 +206,7 @@ class Elmo(nn.Module):
             ValueError: the batch has no characters, more of them than ``max_characters``, or a state of another shape.
         """
         mask = batch.attention_mask.bool()
-        packing = Packing.of(_with_markers(mask))
-        state = batch.past_key_values
-        if state is None and self.config.stateful:
-            state = self._state_of_rows(len(mask))
-        x = note("words and the text's markers, without padding", self._words(batch, packing), "tokens", "vector")
-        layers, state = self.read(x, packing, state)
-        if self.config.stateful:
-            self._carry(state)
+        packing, layers, state = self._read_batch(batch)
         mixed = _without_markers(packing.unpack(self.mix(layers)), mask)
         mean = _without_markers(packing.unpack(sum(layers[1:], layers[0]) / len(layers)), mask)
         return Features(
@@ -224,6 +217,23 @@ class Elmo(nn.Module):
             else None,
             past_key_values=state,
         )
+
+    def language_states(self, batch: TokenBatch) -> Tensor:
+        """What the two language models foretell words from, markers among them.
+
+        Args:
+            batch: as for `forward`.
+
+        Returns:
+            ``(batch, length + 2, hidden_size)``: the states of the top layer at ``<S>``, the words and ``</S>``, 0 on
+            the padding. The first half has read what stands before and knows what comes next; the second half has read
+            what stands behind.
+
+        Raises:
+            ValueError: as for `forward`.
+        """
+        packing, layers, _ = self._read_batch(batch)
+        return packing.unpack(layers[-1])
 
     def word_vectors(self, character_ids: Tensor) -> Tensor:
         """What the model knows of words by themselves.
@@ -258,6 +268,19 @@ class Elmo(nn.Module):
     def reset(self) -> None:
         """Forget what a ``stateful`` model carries from batch to batch."""
         self._carried = None
+
+    def _read_batch(self, batch: TokenBatch) -> tuple[Packing, list[Tensor], RecurrentState]:
+        """All layers over a batch and its markers, packed; the state behind it, which a stateful model keeps."""
+        mask = batch.attention_mask.bool()
+        packing = Packing.of(_with_markers(mask))
+        state = batch.past_key_values
+        if state is None and self.config.stateful:
+            state = self._state_of_rows(len(mask))
+        x = note("words and the text's markers, without padding", self._words(batch, packing), "tokens", "vector")
+        layers, state = self.read(x, packing, state)
+        if self.config.stateful:
+            self._carry(state)
+        return packing, layers, state
 
     def _words(self, batch: TokenBatch, packing: Packing) -> Tensor:
         """The vectors of words and markers in the order of the packing."""

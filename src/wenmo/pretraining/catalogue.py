@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from wenmo.errors import InputError
 from wenmo.models.config import Config
-from wenmo.pretraining.cuts import Cutter, Stream, WholeSentences
+from wenmo.models.vocabulary_softmax import SoftmaxConfig
+from wenmo.pretraining.bidirectional import BidirectionalLm
+from wenmo.pretraining.cuts import Cutter, SingleSentences, Stream, WholeSentences
 from wenmo.pretraining.dialogues import Dialogues
 from wenmo.pretraining.masking import MaskingConfig, Vocabulary
 from wenmo.pretraining.next_sentence import NextSentence
@@ -30,8 +32,8 @@ from wenmo.pretraining.paragraphs import SentenceDistance, SentenceReordering
 from wenmo.pretraining.relations import DiscourseRelation, IrRelevance
 
 Name = Literal[
-    "masked_lm", "causal_lm", "knowledge_masking", "capitalization", "token_document_relation", "next_sentence",
-    "sentence_reordering", "sentence_distance", "discourse_relation", "ir_relevance", "dialogue_lm",
+    "masked_lm", "causal_lm", "bidirectional_lm", "knowledge_masking", "capitalization", "token_document_relation",
+    "next_sentence", "sentence_reordering", "sentence_distance", "discourse_relation", "ir_relevance", "dialogue_lm",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
 
@@ -55,6 +57,8 @@ class ObjectivesConfig(Config):
     """Which titles stand beside a query."""
     dialogues: Dialogues = field(default_factory=Dialogues)
     """How dialogues are made for dialogue_lm."""
+    softmax: SoftmaxConfig = field(default_factory=SoftmaxConfig)
+    """Of bidirectional_lm."""
     duplicates: int = 0
     """BERT's dupe_factor: the text is cut and masked in so many ways, which then come again (static); 0: every pass is
     new (dynamic)."""
@@ -74,8 +78,18 @@ class CorpusFacts:
     """None: it has no mask."""
     random_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     """What masking may put in the place of a token."""
+    vocab_size: int = 0
+    """Words that bidirectional_lm foretells, the most frequent first."""
+    begin_id: int | None = None
+    """The word that stands for the begin of a sentence, for bidirectional_lm."""
+    end_id: int | None = None
+    """The one that stands for its end."""
     num_relations: int = 0
     """Which the words that join sentences tell."""
+
+
+_PLAIN: Mapping[str, Cutter] = {"causal_lm": Stream(), "bidirectional_lm": SingleSentences()}
+"""How running text is cut for models that do not see both sides of it."""
 
 
 class Work(NamedTuple):
@@ -101,7 +115,7 @@ def work_for(names: Many[str], settings: ObjectivesConfig, facts: CorpusFacts) -
             f"{' and '.join(cutters)} cut the text each in its own way, and one update reads one of them; let the "
             "schedule give them updates of their own"
         )
-    plain: Cutter = Stream() if "causal_lm" in names else WholeSentences()
+    plain: Cutter = _PLAIN.get(names[0], WholeSentences())
     objectives = tuple(each for name in names for each in _objectives(name, settings, facts))
     return Work(next(iter(cutters.values()), plain), objectives)
 
@@ -127,6 +141,8 @@ def _objectives(name: str, settings: ObjectivesConfig, facts: CorpusFacts) -> li
             return [MaskedLm(settings.knowledge, _vocabulary(name, facts), name)]
         case "causal_lm":
             return [CausalLm()]
+        case "bidirectional_lm":
+            return [_both_directions(settings, facts)]
         case "capitalization":
             return [Capitalization()]
         case "token_document_relation":
@@ -135,6 +151,12 @@ def _objectives(name: str, settings: ObjectivesConfig, facts: CorpusFacts) -> li
             return [MaskedLm(settings.masking, _vocabulary(name, facts), name), SequenceClass("real_dialogue", 2)]
         case _:
             return [SequenceClass(name, _num_classes(name, settings, facts))]
+
+
+def _both_directions(settings: ObjectivesConfig, facts: CorpusFacts) -> Objective:
+    if facts.begin_id is None or facts.end_id is None:
+        raise InputError("bidirectional_lm foretells where sentences begin and end; take a tokenizer with boundaries")
+    return BidirectionalLm(facts.vocab_size, facts.begin_id, facts.end_id, settings.softmax)
 
 
 def _num_classes(name: str, settings: ObjectivesConfig, facts: CorpusFacts) -> int:

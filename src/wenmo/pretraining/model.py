@@ -34,10 +34,12 @@ class Pretraining(nn.Module):
                     self.heads[each.head_name] = head
         if {"masked_lm", "causal_lm"} & {each.head_name for each in objectives}:
             self._tie()
-        if not any(each.reads_pooler for each in objectives) and isinstance(
-            pooler := getattr(extractor, "pooler", None), nn.Module
-        ):
-            pooler.requires_grad_(False)  # weight decay would wear down what nothing teaches
+        # Weight decay would wear down what nothing teaches: a pooler, the mixture of ELMo's layers.
+        unread = ["mix"] if any(each.name == "bidirectional_lm" for each in objectives) else []
+        unread += [] if any(each.reads_pooler for each in objectives) else ["pooler"]
+        for part in unread:
+            if isinstance(module := getattr(extractor, part, None), nn.Module):
+                module.requires_grad_(False)
 
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own; heads normal(0, 0.02) with biases 0, as in BERT's code, unless they say otherwise."""
@@ -55,15 +57,36 @@ class Pretraining(nn.Module):
     def forward(self, example: PretrainingExample) -> tuple[Tensor, Tensor]:
         """The summed loss of each objective ``(k,)``, and how many labels each counts ``(k,)``."""
         reading = Reading(self.extractor, example.batch)
-        sums = []
-        for name, labels in example.labels.items():
-            objective = self.objectives[name]
-            head = self.heads[objective.head_name] if objective.head_name in self.heads else None  # noqa: SIM401
-            sums.append(objective.loss(head, reading, labels))
+        sums = [
+            self.objectives[name].loss(self._head(name), reading, labels) for name, labels in example.labels.items()
+        ]
         return torch.stack(sums), self.counts(example)
+
+    @torch.no_grad()
+    def measure(self, example: PretrainingExample) -> dict[str, tuple[Tensor, Tensor]]:
+        """By objective, summed losses and counted labels ``(parts,)``: of one part, or of both directions of ELMo."""
+        reading = Reading(self.extractor, example.batch)
+        return {
+            name: self.objectives[name].measure(self._head(name), reading, labels)
+            for name, labels in example.labels.items()
+        }
+
+    def _head(self, name: str) -> nn.Module | None:
+        head_name = self.objectives[name].head_name
+        return self.heads[head_name] if head_name in self.heads else None  # noqa: SIM401 - it has no get
 
     def _tie(self) -> None:
         """The table of the words is an output too, so every batch changes all of it."""
         for module in self.extractor.modules():
             if isinstance(module, WordEmbeddings):
                 module.tied = True
+
+
+def perplexity(sums: Tensor, counts: Tensor) -> float:
+    """e to the nats a token, as the papers report it: of two directions the mean of both.
+
+    Args:
+        sums: ``(parts,)``, added up over a whole text.
+        counts: ``(parts,)``.
+    """
+    return float((sums.double() / counts).exp().mean())

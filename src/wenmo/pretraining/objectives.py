@@ -74,6 +74,10 @@ class Objective(ABC):
     def loss(self, head: nn.Module | None, reading: Reading, labels: Tensor) -> Tensor:
         """Cross entropy summed over the counted labels."""
 
+    def measure(self, head: nn.Module | None, reading: Reading, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The same and the number of counted labels, ``(parts,)`` each, of parts that are reported by themselves."""
+        return self.loss(head, reading, labels).unsqueeze(0), (labels != IGNORED_LABEL).sum().unsqueeze(0)
+
 
 @dataclass(frozen=True)
 class MaskedLm(Objective):

@@ -63,7 +63,7 @@ class SentenceReordering(Config):
         rows, labels = [], []
         for bounds in _paragraphs(shard, room):
             num = int(rng.integers(1, min(self.most_segments, len(bounds) - 1) + 1))
-            inner = np.sort(rng.choice(np.arange(1, len(bounds) - 1), num - 1, replace=False)) if num > 1 else []
+            inner = np.sort(1 + rng.choice(max(1, len(bounds) - 2), num - 1, replace=False))
             edges = [bounds[0], *(bounds[int(i)] for i in inner), bounds[-1]]
             segments = list(pairwise(edges))
             order = rng.permutation(num).tolist()
