@@ -77,7 +77,8 @@ class VocabularySoftmax(nn.Module):
             self.output = nn.Linear(hidden_size, vocab_size)
         if self.config.kind == "sampled" and self.config.num_sampled >= vocab_size:
             raise InputError(
-                f"num_sampled={self.config.num_sampled} words out of {vocab_size} are all of them; take softmax.kind=full"
+                f"softmax.num_sampled={self.config.num_sampled} words out of {vocab_size} are all of them; take "
+                "softmax.kind=full"
             )
 
     def initialize(self, generator: torch.Generator) -> None:
