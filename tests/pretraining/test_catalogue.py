@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
@@ -78,6 +79,7 @@ def test_running_text_is_cut_as_the_model_reads_it():
         (["masked_ml"], FACTS, "there is no objective 'masked_ml'; known: masked_lm"),
         ([], FACTS, "no objective is named"),
         (["next_sentence", "sentence_distance"], FACTS, "next_sentence and sentence_distance cut the text each"),
+        (["masked_lm", "dialogue_lm"], FACTS, "masked_lm and dialogue_lm would mask the same text twice"),
         (["masked_lm"], CorpusFacts(), "the tokenizer has none"),
         (["discourse_relation"], CorpusFacts(), "the corpus has 0"),
     ],
@@ -111,3 +113,37 @@ def test_capitals_are_those_of_the_raw_text():
     cut = work.cutter.cut(shard, Frame((2,), (3,), (3,), 2), 9, np.random.default_rng(0))
     labels = make_example(cut, np.arange(1), work.objectives, Draws(0)).labels["capitalization"]
     assert labels.tolist() == [[-100, 1, 0, 1, -100]]
+
+
+def test_knowledge_masking_has_the_unit_of_its_stage():
+    settings = ObjectivesConfig(knowledge_units=("token", "phrase", "entity"))
+    units = [settings.knowledge_in(stage).units for stage in range(5)]
+    assert units == [("token",), ("phrase",), ("entity",), ("entity",), ("entity",)]
+    (objective,) = work_for(["knowledge_masking"], settings, FACTS, 1).objectives
+    assert objective.masking.unit == "phrase"
+    assert SETTINGS.knowledge_in(3).units == ("token", "phrase", "entity")
+    with pytest.raises(ValueError, match="the unit of masking must be one of"):
+        ObjectivesConfig(knowledge_units=("syllable",))
+
+
+def test_static_duplicates_come_again_and_dynamic_ones_never():
+    assert [ObjectivesConfig(duplicates=3).draws(1, 0, number).number for number in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [SETTINGS.draws(1, 0, number).number for number in range(3)] == [0, 1, 2]
+    cut = work_for(["masked_lm"], SETTINGS, FACTS).cutter.cut(
+        everything(), Frame((2,), (3,), (3,), 2), 32, np.random.default_rng(0)
+    )
+    work = work_for(["masked_lm"], SETTINGS, FACTS)
+
+    def read(draws: Draws) -> list[list[int]]:
+        return make_example(cut, np.arange(9), work.objectives, draws).batch.input_ids.tolist()
+
+    static = ObjectivesConfig(duplicates=2)
+    assert read(static.draws(1, 0, 0)) == read(static.draws(1, 0, 2)) != read(static.draws(1, 0, 1))
+    assert read(SETTINGS.draws(1, 0, 0)) != read(SETTINGS.draws(1, 0, 2))
+
+
+def test_settings_go_to_plain_values_and_back():
+    settings = ObjectivesConfig(knowledge_units=("phrase",), duplicates=10)
+    values = settings.to_dict()
+    assert values["knowledge"]["mixture"] == [["token", 1.0], ["phrase", 1.0], ["entity", 1.0]]
+    assert TypeAdapter(ObjectivesConfig).validate_python(values) == settings

@@ -6,9 +6,9 @@ import pytest
 from wenmo.data.store import TokenStore
 from wenmo.pretraining.cuts import Cut, WholeSentences
 from wenmo.pretraining.draws import Draws
-from wenmo.pretraining.masking import MaskingConfig, Vocabulary, mask
+from wenmo.pretraining.masking import MaskingConfig, Vocabulary, mask, unit_of_places
 from wenmo.pretraining.sequences import Draft, Frame
-from wenmo.pretraining.shards import Shard
+from wenmo.pretraining.shards import ENTITY, PHRASE, WORD, Shard
 
 MASK = 4
 VOCABULARY = Vocabulary(mask_id=MASK, random_ids=np.arange(10, 1000, dtype=np.int32))
@@ -138,3 +138,87 @@ def test_a_span_shares_its_replacement_and_holds_whole_words(make_shard):
     is_mask = draft.input_ids == MASK
     alike = [is_mask[row, word[0]] == is_mask[row, word[1]] for row, word in words if chosen[row, list(word)].all()]
     assert np.mean(alike) > 0.97
+
+
+def marked_shard(num_documents: int) -> Shard:
+    """Sentences of 16 tokens: an entity 0-4 inside a phrase 0-6, a phrase 8-11 with a word 8-10, a word 12-14."""
+    spans = [0, 4, ENTITY, 0, 6, PHRASE, 8, 11, PHRASE, 8, 10, WORD, 4, 6, WORD, 12, 14, WORD]
+    rng = np.random.default_rng(4)
+    return Shard(
+        TokenStore.from_rows(
+            input_ids=rng.integers(10, 1000, (num_documents, 16)),
+            document=[[i] for i in range(num_documents)],
+            spans=[spans] * num_documents,
+        )
+    )
+
+
+def test_units_are_the_spans_of_a_level_and_of_those_below_in_what_is_left():
+    cut = cut_of(marked_shard(5), 18)
+    draft = Draft.of(cut.take(np.arange(5)))
+    kinds = np.array(["token", "word", "phrase", "entity", "span"])
+    units = unit_of_places(draft, kinds)[:, 1:17] - 1
+    assert units[0].tolist() == list(range(16))
+    assert units[1].tolist() == [0, 1, 2, 3, 4, 4, 6, 7, 8, 8, 10, 11, 12, 12, 14, 15]
+    assert units[2].tolist() == [0] * 6 + [6, 7] + [8] * 3 + [11, 12, 12, 14, 15]
+    # The phrase around the entity is no unit any more; its other word is.
+    assert units[3].tolist() == [0] * 4 + [4, 4, 6, 7] + [8] * 3 + [11, 12, 12, 14, 15]
+    assert units[4].tolist() == units[1].tolist()
+
+
+@pytest.mark.parametrize("unit", ["phrase", "entity"])
+def test_each_unit_is_taken_with_the_rate_and_without_a_limit(unit):
+    cut = cut_of(marked_shard(8000), 18)
+    draft, labels = masked(cut, MaskingConfig(unit=unit, count="each"), Draws(11))
+    chosen = labels[:, 1:17] != -100
+    units = unit_of_places(draft, np.full(8000, unit))[:, 1:17] - 1
+    heads = np.unique(units[0])
+    for head in heads:
+        together = chosen[:, units[0] == head]
+        assert (together.all(axis=1) == together.any(axis=1)).all()
+        assert within(float(together.any(axis=1).mean()), 0.15, 8000)
+    assert chosen.sum(axis=1).max() > 6  # n would be 3
+    # Each token of a unit draws its own fate.
+    first, second = draft.input_ids[:, 1] == MASK, draft.input_ids[:, 2] == MASK
+    taken = chosen[:, 0] & chosen[:, 1]
+    assert within(float((first & second)[taken].mean()), 0.64, int(taken.sum()))
+
+
+def test_the_number_of_tokens_is_the_same_whatever_the_unit():
+    cut = cut_of(marked_shard(3000), 128)
+    totals = {}
+    for unit in ("token", "word", "phrase", "entity"):
+        _, labels = masked(cut, MaskingConfig(unit=unit), Draws(12))
+        totals[unit] = int((labels != -100).sum())
+    assert max(totals.values()) - min(totals.values()) < 0.01 * totals["token"]
+
+
+def test_a_mixture_has_its_shares():
+    cut = cut_of(marked_shard(9000), 18)
+    config = MaskingConfig(mixture=(("token", 1.0), ("phrase", 1.0), ("entity", 2.0)), count="each", rate=0.5)
+    _, labels = masked(cut, config, Draws(13))
+    chosen = labels[:, 1:17] != -100
+    # Four tokens of the entity agree by chance in one of eight sequences of single tokens; else they are one unit.
+    alike = chosen[:, :4].all(axis=1) | ~chosen[:, :4].any(axis=1)
+    assert within(float(alike.mean()), 0.75 + 0.25 / 8, 9000)
+    whole = chosen[:, :6].all(axis=1) | ~chosen[:, :6].any(axis=1)
+    # The phrase of six: always where phrases are units, by chance of one half where its entity and its word are.
+    assert within(float(whole.mean()), 0.25 + 0.5 / 2 + 0.25 / 32, 9000)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"unit": "syllable"}, {"rate": 0.0}, {"rate": 1.0}, {"mask_share": 0.9, "random_share": 0.2},
+        {"unit": "span", "count": "each"}, {"mixture": (("word", 0.0),)}, {"max_predictions": -1},
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused(settings):
+    with pytest.raises(ValueError, match=r"unit|rate|share|spans"):
+        MaskingConfig(**settings)
+
+
+def test_text_without_spans_is_masked_token_by_token():
+    shard = Shard(TokenStore.from_rows(input_ids=[[10, 11, 12]], document=[[0]]))
+    draft, labels = masked(cut_of(shard), MaskingConfig(unit="entity"), Draws(0))
+    assert (labels != -100).sum() == 1 and draft.mask.shape == (1, 5)

@@ -6,7 +6,7 @@ without one it is running text.
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -18,7 +18,8 @@ from wenmo.models.vocabulary_softmax import SoftmaxConfig
 from wenmo.pretraining.bidirectional import BidirectionalLm
 from wenmo.pretraining.cuts import Cutter, SingleSentences, Stream, WholeSentences
 from wenmo.pretraining.dialogues import Dialogues
-from wenmo.pretraining.masking import MaskingConfig, Vocabulary
+from wenmo.pretraining.draws import Draws, repeated
+from wenmo.pretraining.masking import MaskingConfig, Unit, Vocabulary
 from wenmo.pretraining.next_sentence import NextSentence
 from wenmo.pretraining.objectives import (
     Capitalization,
@@ -49,6 +50,9 @@ class ObjectivesConfig(Config):
     """Of masked_lm and dialogue_lm."""
     knowledge: MaskingConfig = MIXED_UNITS
     """Of knowledge_masking."""
+    knowledge_units: tuple[Unit, ...] = ()
+    """What knowledge_masking masks in each stage of the schedule, such as token, phrase, entity as in ERNIE 1.0; the
+    last one holds in later stages too. Empty: what ``knowledge`` says, always."""
     next_sentence: NextSentence = field(default_factory=NextSentence)
     """How pairs of next_sentence are made."""
     sentence_reordering: SentenceReordering = field(default_factory=SentenceReordering)
@@ -68,6 +72,19 @@ class ObjectivesConfig(Config):
             raise ValueError(
                 f"duplicates is a number of passes, or 0 for passes that are all new; got {self.duplicates}"
             )
+        for unit in self.knowledge_units:
+            MaskingConfig(unit=unit)  # which refuses what is none
+
+    def draws(self, seed: int, shard: int, number: int) -> Draws:
+        """Chance of a pass over a shard, counted from 0."""
+        return Draws(seed, shard, repeated(number, self.duplicates))
+
+    def knowledge_in(self, stage: int) -> MaskingConfig:
+        """How knowledge_masking masks in a stage, counted from 0."""
+        if not self.knowledge_units:
+            return self.knowledge
+        unit = self.knowledge_units[min(stage, len(self.knowledge_units) - 1)]
+        return replace(self.knowledge, unit=unit, mixture=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +109,9 @@ _PLAIN: Mapping[str, Cutter] = {"causal_lm": Stream(), "bidirectional_lm": Singl
 """How running text is cut for models that do not see both sides of it."""
 
 
+_MASKING = ("masked_lm", "knowledge_masking", "dialogue_lm")
+
+
 class Work(NamedTuple):
     """What an update is for."""
 
@@ -99,11 +119,17 @@ class Work(NamedTuple):
     objectives: tuple[Objective, ...]
 
 
-def work_for(names: Many[str], settings: ObjectivesConfig, facts: CorpusFacts) -> Work:
+def work_for(names: Many[str], settings: ObjectivesConfig, facts: CorpusFacts, stage: int = 0) -> Work:
     """How text is cut, and what is learnt from it, in the order of the names.
 
+    Args:
+        names: what an update is for.
+        settings: of all objectives.
+        facts: of the corpus.
+        stage: of the schedule, counted from 0.
+
     Raises:
-        InputError: a name is unknown, two of them cut the text, or masking lacks a mask.
+        InputError: a name is unknown, two of them cut or mask the text, or the corpus lacks what one of them needs.
     """
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
@@ -115,8 +141,11 @@ def work_for(names: Many[str], settings: ObjectivesConfig, facts: CorpusFacts) -
             f"{' and '.join(cutters)} cut the text each in its own way, and one update reads one of them; let the "
             "schedule give them updates of their own"
         )
+    masking = [name for name in names if name in _MASKING]
+    if len(masking) > 1:
+        raise InputError(f"{' and '.join(masking)} would mask the same text twice; let them have updates of their own")
     plain: Cutter = _PLAIN.get(names[0], WholeSentences())
-    objectives = tuple(each for name in names for each in _objectives(name, settings, facts))
+    objectives = tuple(each for name in names for each in _objectives(name, settings, facts, stage))
     return Work(next(iter(cutters.values()), plain), objectives)
 
 
@@ -133,12 +162,12 @@ def _cutter(name: str, settings: ObjectivesConfig) -> Cutter | None:
     return cutters.get(name)
 
 
-def _objectives(name: str, settings: ObjectivesConfig, facts: CorpusFacts) -> list[Objective]:
+def _objectives(name: str, settings: ObjectivesConfig, facts: CorpusFacts, stage: int) -> list[Objective]:
     match name:
         case "masked_lm":
             return [MaskedLm(settings.masking, _vocabulary(name, facts))]
         case "knowledge_masking":
-            return [MaskedLm(settings.knowledge, _vocabulary(name, facts), name)]
+            return [MaskedLm(settings.knowledge_in(stage), _vocabulary(name, facts), name)]
         case "causal_lm":
             return [CausalLm()]
         case "bidirectional_lm":

@@ -245,6 +245,9 @@ class ShardText:
         self.ids = _Long(shard, FIRST)
         self.columns = {name: _Long(shard, name) for name in (CAPITALS, WORD_SIZES) if shard.has(name)}
         self.has_spans = shard.has(SPANS)
+        if self.has_spans:
+            self.spans = _Long(shard, SPANS)
+            self.span_starts = np.concatenate([[0], np.cumsum(shard.store[SPANS].lengths)])
 
     def sequence(self, runs: Many[Part], frame: Frame, row: int, label: int) -> Sequence:
         """Runs of tokens with the special tokens around them."""
@@ -257,8 +260,8 @@ class ShardText:
             ids += [self.ids[begin:end], after]
             types.append(np.full(end - begin + len(after), kind, np.int32))
             parts[i] = place, place + end - begin, kind
-            if self.has_spans:
-                spans += self._spans(begin, end, place)
+            if self.has_spans and end > begin:
+                spans.append(self._spans(begin, end, place))
             place += end - begin + len(after)
         special = np.ones(place, bool)
         for first, behind, _ in parts:
@@ -292,18 +295,18 @@ class ShardText:
             out[first:behind] = self.columns[name][begin:end]
         return out
 
-    def _spans(self, begin: int, end: int, place: int) -> list[NDArray[np.int32]]:
+    def _spans(self, begin: int, end: int, place: int) -> NDArray[np.int32]:
         """Spans of the sentences that a run has something of, those that are in it wholly."""
-        found = []
-        sentence = max(0, int(np.searchsorted(self.starts, begin, side="right")) - 1)
-        while sentence < len(self.shard) and self.starts[sentence] < end:
-            spans = self.shard.spans(sentence)
-            if len(spans):
-                moved = spans + np.array([self.starts[sentence] - begin] * 2 + [0], np.int32)
-                inside = moved[(moved[:, 0] >= 0) & (moved[:, 1] <= end - begin)]
-                found.append(inside + np.array([place, place, 0], np.int32))
-            sentence += 1
-        return found
+        first = int(np.searchsorted(self.starts, begin, side="right")) - 1
+        last = int(np.searchsorted(self.starts, end, side="left"))
+        found = self.spans[int(self.span_starts[first]) : int(self.span_starts[last])].reshape(-1, 3)
+        counts = (self.span_starts[first + 1 : last + 1] - self.span_starts[first:last]) // 3
+        moved = found[:, :2] + np.repeat(self.starts[first:last] - begin, counts)[:, None]
+        inside = (moved[:, 0] >= 0) & (moved[:, 1] <= end - begin)
+        out = np.empty((int(inside.sum()), 3), np.int32)
+        out[:, :2] = moved[inside] + place
+        out[:, 2] = found[inside, 2]
+        return out
 
     def _characters(self, runs: Many[Part]) -> NDArray[np.int32]:
         """Of each word of the runs its bytes, one word a row."""
