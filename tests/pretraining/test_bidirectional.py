@@ -14,6 +14,7 @@ from wenmo.models.elmo import Elmo, ElmoConfig
 from wenmo.models.vocabulary_softmax import SoftmaxConfig
 from wenmo.pretraining.bidirectional import BidirectionalLm, streams
 from wenmo.pretraining.catalogue import CorpusFacts, ObjectivesConfig, work_for
+from wenmo.pretraining.cuts import WholeSentences
 from wenmo.pretraining.draws import Draws
 from wenmo.pretraining.examples import make_example
 from wenmo.pretraining.model import Pretraining, perplexity
@@ -69,7 +70,7 @@ def test_both_directions_foretell_every_word_and_one_end():
 
 def test_words_are_read_as_their_bytes():
     batch = example_of().batch
-    assert batch.input_ids is None and batch.character_ids is not None
+    assert batch.character_ids is not None
     ids, sizes = ragged_word_byte_ids(["dog"])
     assert batch.character_ids[1, 1, : sizes[0]].tolist() == ids.tolist()
     assert batch.attention_mask.sum(dim=1).tolist() == [3, 2, 5, 1]
@@ -161,3 +162,9 @@ def test_a_model_that_sees_both_sides_is_refused_and_boundaries_are_needed():
         BidirectionalLm(20, BEGIN, END).make_head(BertConfig(vocab_size=20))
     with pytest.raises(InputError, match="take a tokenizer with boundaries"):
         work_for(["bidirectional_lm"], ObjectivesConfig(), CorpusFacts())
+
+
+def test_a_model_of_ids_reads_a_corpus_that_has_bytes_too():
+    cut = WholeSentences().cut(shard_of(SENTENCES), Frame((2,), (3,), (3,), 2), 20, np.random.default_rng(0))
+    batch = make_example(cut, np.arange(1), [], Draws(0)).batch
+    assert batch.character_ids is None and batch.input_ids is not None and batch.input_ids.shape == (1, 13)

@@ -96,3 +96,13 @@ def test_a_shard_without_text_gives_no_sequences():
 def test_a_length_without_room_is_refused(make_shard):
     with pytest.raises(InputError, match=r"a length of 2 leaves 0 tokens of text"):
         WholeSentences().cut(make_shard(), BERT, 2, RNG)
+
+
+def test_a_stream_behind_a_token_that_says_begin_has_no_token_twice(make_shard):
+    shard = make_shard(num_documents=20)
+    cut = Stream().cut(shard, Frame(before=(2,)), 9, RNG)
+    rows = [cut[row].input_ids.tolist() for row in range(len(cut))]
+    assert [token for row in rows for token in row[1:]] == np.concatenate(
+        shard.store["input_ids"].take(range(len(shard)))
+    ).tolist()
+    assert all(row[0] == 2 for row in rows)

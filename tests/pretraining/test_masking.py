@@ -6,7 +6,7 @@ import pytest
 from wenmo.data.store import TokenStore
 from wenmo.pretraining.cuts import Cut, WholeSentences
 from wenmo.pretraining.draws import Draws
-from wenmo.pretraining.masking import MaskingConfig, Vocabulary, mask, unit_of_places
+from wenmo.pretraining.masking import MaskingConfig, Vocabulary, mask, unit_of_places, words_of_runs
 from wenmo.pretraining.sequences import Draft, Frame
 from wenmo.pretraining.shards import ENTITY, PHRASE, WORD, Shard
 
@@ -114,17 +114,23 @@ def test_the_pieces_of_a_word_draw_by_themselves_or_together(make_shard, togethe
     assert within(float(both), 0.8 if together else 0.64, len(pairs))
 
 
-def test_spans_have_the_length_of_spanbert():
-    # Words of one token; the longest run is 10 and the mean 3.8 words where nothing cuts them.
+def test_runs_have_the_lengths_of_spanbert():
+    words = words_of_runs(np.random.default_rng(6).random(100_000))
+    expected = np.array([0.2 * 0.8 ** (k - 1) for k in range(1, 11)])
+    expected /= expected.sum()
+    assert words.min() == 1 and words.max() == 10
+    assert all(within(float((words == k).mean()), expected[k - 1], len(words)) for k in range(1, 11))
+    assert abs(words.mean() - 3.8) < 0.05  # the mean that the paper gives
+
+
+def test_runs_stand_beside_each_other_until_n_is_reached():
     shard = Shard(TokenStore.from_rows(input_ids=[[10] * 500] * 300, document=[[i] for i in range(300)]))
-    cut = cut_of(shard, 502)
-    draft, labels = masked(cut, MaskingConfig(unit="span", mask_share=1.0, random_share=0.0, rate=0.02), Draws(6))
+    _, labels = masked(cut_of(shard, 502), MaskingConfig(unit="span", rate=0.1), Draws(6))
     chosen = labels != -100
-    assert (chosen.sum(axis=1) == round(0.02 * 502)).all()
+    assert (chosen.sum(axis=1) == round(0.1 * 502)).all()
     starts = (np.diff(chosen.astype(int), axis=1) == 1).sum()
-    # Of a run of 10 tokens in all, the last span is cut; so spans are a little shorter than 3.8.
-    assert 2.7 < chosen.sum() / starts < 3.8
-    assert (draft.input_ids[chosen] == MASK).all()
+    # Runs of 3.8 words of one token; some touch, and the last is cut.
+    assert 3.6 < chosen.sum() / starts < 4.4
 
 
 def test_a_span_shares_its_replacement_and_holds_whole_words(make_shard):

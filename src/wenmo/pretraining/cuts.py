@@ -146,8 +146,9 @@ class Stream:
     """Running text for models that read from left to right: windows of one long text.
 
     A separator, if the frame has one, stands behind each document. A window begins with the last token of the one
-    before, so that each token but the first is foretold once; it cuts sentences, which a model that foretells every
-    token loses nothing by. The cut draws nothing.
+    before, or with what the frame has before it, so that each token is foretold once; only the very first may lack
+    something to be foretold from. Windows cut sentences, which a model that foretells every token loses nothing by. The
+    cut draws nothing.
     """
 
     def cut(self, shard: Shard, frame: Frame, length: int, rng: np.random.Generator) -> Cut:
@@ -163,7 +164,8 @@ class Stream:
         begins, ends = starts[shard.documents[:-1]], starts[shard.documents[1:]]
         at = begins + gap * np.arange(len(begins))  # where each document begins when all separators are written
         total = int(starts[-1]) + gap * len(begins)
-        first = np.arange(0, max(0, total - 1), room - 1)  # of each window
+        seen = 0 if frame.before else 1  # tokens that a window has in common with the one before
+        first = np.arange(0, max(0, total - seen), room - seen)  # of each window
         behind = np.minimum(first + room, total)
         # A window that ends with a separator has an empty part behind it, of the document that follows or of none.
         low = np.searchsorted(at, first, side="right") - 1
@@ -277,7 +279,7 @@ class ShardText:
             columns={name: self._column(name, runs, parts, place) for name in self.columns if name != WORD_SIZES},
             parts=parts,
             runs=np.array([run[:2] for run in runs], np.int64),
-            characters=self._characters(runs) if self.shard.has(CHARACTERS) else None,
+            characters=self._characters(runs) if self.shard.has(CHARACTERS) and not special.any() else None,
         )
 
     def elsewhere(self, begin: int, end: int) -> Ids:

@@ -201,10 +201,7 @@ def _runs(units: Integers, text: NDArray[np.bool_], most: int, draws: Draws, pur
     """``(length,)``: at each chosen place the first place of its run of whole words, -1 everywhere else."""
     found = np.full(len(units), -1, np.int64)
     lengths, anchors = draws.uniform(row, f"{purpose} runs", 2, most)[:, 0]
-    # The inverse of the distribution function of a geometric number of at most 10.
-    share = 1 - (1 - _SPAN_P) ** _SPAN_MOST
-    words = np.ceil(np.log1p(-lengths * share) / np.log(1 - _SPAN_P)).clip(1, _SPAN_MOST)
-    for num_words, anchor in zip(words.astype(int).tolist(), anchors.tolist(), strict=True):
+    for num_words, anchor in zip(words_of_runs(lengths).tolist(), anchors.tolist(), strict=True):
         free = np.flatnonzero(text & (found < 0))
         left = most - int((found >= 0).sum())
         if not left or not len(free):
@@ -220,3 +217,10 @@ def _runs(units: Integers, text: NDArray[np.bool_], most: int, draws: Draws, pur
                 left -= 1
             place += 1
     return found
+
+
+def words_of_runs(chances: NDArray[np.float64]) -> Integers:
+    """Geometric numbers of at most 10 out of numbers in [0, 1): the inverse of their distribution function."""
+    share = 1 - (1 - _SPAN_P) ** _SPAN_MOST
+    words = np.ceil(np.log1p(-chances * share) / np.log(1 - _SPAN_P))
+    return np.asarray(words.clip(1, _SPAN_MOST).astype(np.int64))

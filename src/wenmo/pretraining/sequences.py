@@ -66,7 +66,8 @@ class Sequence:
     runs: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
     """``(parts, 2)``: which tokens of the shard they are: the first, the one behind the last."""
     characters: NDArray[np.int32] | None = None
-    """``(length, num_characters)``: of models that read words as bytes; no special tokens stand in their sequences."""
+    """``(length, num_characters)``: the bytes of each word, where the shard has them and no special tokens stand in the
+    sequence, as in those of models that read bytes."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -128,19 +129,17 @@ class Draft:
             task_id: the pre-training task, for models that are told; None: they are not.
         """
         return TokenBatch(
-            input_ids=torch.from_numpy(self.input_ids) if self._has_ids else None,
-            character_ids=None if self._has_ids else self._characters(),
+            input_ids=torch.from_numpy(self.input_ids),
+            character_ids=self._characters(),
             attention_mask=torch.from_numpy(self.mask.astype(np.int64)),
-            token_type_ids=torch.from_numpy(self.token_type_ids) if self._has_ids else None,
+            token_type_ids=torch.from_numpy(self.token_type_ids),
             task_type_ids=None if task_id is None else torch.full(self.mask.shape, task_id),
         )
 
-    @property
-    def _has_ids(self) -> bool:
-        return not self.sequences or self.sequences[0].characters is None
-
-    def _characters(self) -> Tensor:
+    def _characters(self) -> Tensor | None:
         tables = [each.characters for each in self.sequences if each.characters is not None]
+        if not tables or len(tables) < len(self.sequences):
+            return None
         widest = max(table.shape[1] for table in tables)
         ids = np.full((*self.mask.shape, widest), WORD_PADDING_ID, np.int64)
         for place, table in zip(ids, tables, strict=True):
