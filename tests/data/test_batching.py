@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wenmo.data.batching import BatchOrder, token_batch
+from wenmo.data.batching import BatchOrder, character_tensor, second_batch, store_batch, token_batch
+from wenmo.data.store import TokenStore
 
 lengths_of_texts = st.lists(st.integers(0, 60), min_size=1, max_size=200).map(lambda x: np.array(x, np.int64))
 
@@ -68,3 +69,24 @@ def test_both_or_neither_size_of_a_batch_is_refused() -> None:
         BatchOrder()
     with pytest.raises(ValueError, match="not both"):
         BatchOrder(batch_size=1, batch_tokens=1)
+
+
+def test_the_characters_of_a_batch_stand_in_their_words() -> None:
+    ids, sizes = [np.array([2, 3, 3], np.int32), np.array([2], np.int32)], [np.array([2, 1]), np.array([1])]
+    assert character_tensor(ids, sizes, 2).tolist() == [[[2, 3], [3, 0]], [[2, 0], [0, 0]]]
+    assert character_tensor([np.empty(0, np.int32)], [np.empty(0, np.int32)], 1).shape == (1, 1, 1)
+
+
+def test_each_text_of_a_pair_has_its_characters_beside_its_ids() -> None:
+    store = TokenStore.from_rows(
+        input_ids=[[2, 3], [4]],
+        character_ids=[[7, 8, 9], [7]],
+        word_sizes=[[1, 2], [1]],
+        input_ids_b=[[5], [6, 2, 3]],
+        character_ids_b=[[6, 6], [5, 4, 3]],
+        word_sizes_b=[[2], [1, 1, 1]],
+    )
+    first, second = store_batch(store, np.array([1, 0])), second_batch(store, np.array([1, 0]))
+    assert first.character_ids is not None and second is not None and second.character_ids is not None
+    assert first.character_ids.tolist() == [[[7, 0], [0, 0]], [[7, 0], [8, 9]]]
+    assert second.character_ids.tolist() == [[[5, 0], [4, 0], [3, 0]], [[6, 6], [0, 0], [0, 0]]]

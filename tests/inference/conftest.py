@@ -10,6 +10,7 @@ import torch
 from wenmo.folder import ModelFolder, save_folder
 from wenmo.models.bag import BagConfig
 from wenmo.models.config import ModelConfig
+from wenmo.models.elmo import ElmoConfig
 from wenmo.models.linear import LinearConfig
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model
@@ -26,6 +27,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "linear": {},
     "recurrent": {"embedding_size": 6, "num_units": 5, "bidirectional": True},
     "transformer": {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12},
+    "elmo": {"projection_size": 4, "num_units": 5, "filters": ((1, 3), (2, 4))},
 }
 CONFIGS: dict[str, type[ModelConfig]] = {
     "textcnn": TextCnnConfig,
@@ -33,6 +35,7 @@ CONFIGS: dict[str, type[ModelConfig]] = {
     "linear": LinearConfig,
     "recurrent": RecurrentConfig,
     "transformer": TransformerConfig,
+    "elmo": ElmoConfig,
 }
 
 
@@ -49,7 +52,8 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         name: str = "model",
         **fields: Any,
     ) -> Path:
-        tokenizer = Tokenizer.from_vocabulary(["[PAD]", "[UNK]", *VOCABULARY], TokenizerConfig(segmenter="words"))
+        settings = TokenizerConfig(segmenter="words", word_bytes=CONFIGS[model].reads_bytes)
+        tokenizer = Tokenizer.from_vocabulary(["[PAD]", "[UNK]", *VOCABULARY], settings)
         sizes = SIZES[model] | ({"num_outputs": len(labels)} if model == "linear" else {})
         config = CONFIGS[model](**{"vocab_size": tokenizer.vocab_size, **sizes, **fields})
         task_config = ClassificationConfig(labels=labels, multi_label=multi_label)

@@ -13,12 +13,15 @@ import pytest
 import torch
 
 import wenmo
-from wenmo.data.batching import token_batch
+from wenmo.data.batching import store_batch, token_batch
+from wenmo.data.long_texts import LongTexts
+from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.inference.loading import load, loaded
 from wenmo.inference.predictor import Prediction, Predictor, TextCounts
+from wenmo.tasks.pairs import encode_texts
 
-MODELS = ["textcnn", "bag", "linear", "recurrent", "transformer"]
+MODELS = ["textcnn", "bag", "linear", "recurrent", "transformer", "elmo"]
 
 
 def test_every_text_gets_the_likeliest_label_with_all_probabilities(make_folder, some_texts):
@@ -53,7 +56,7 @@ def test_a_list_a_generator_and_single_texts_are_answered_alike(make_folder, som
 @pytest.mark.parametrize("name", MODELS)
 def test_a_text_gets_the_same_answer_alone_and_in_company(make_folder, some_texts, name, runtime):
     model = load(make_folder(name), runtime=runtime)
-    texts = [*some_texts(200), "", "a " * 300]
+    texts = [*some_texts(50), "", "a " * 300]
     together = model.probabilities(texts)
     for number, text in enumerate(texts):
         np.testing.assert_allclose(model.probabilities(text)[0], together[number], rtol=0, atol=1e-5)
@@ -180,7 +183,8 @@ def test_the_embedding_is_the_models_own_sentence_vector(make_folder, some_texts
     model = load(make_folder(name))
     texts = some_texts(30)
     with torch.no_grad():
-        features = model.extractor(token_batch(model.tokenizer.encode_batch(texts)))
+        store = TokenStore.from_rows(**encode_texts(texts, model.tokenizer, "none", LongTexts()).columns)
+        features = model.extractor(store_batch(store, np.arange(30)))
     vectors = model.embed(texts)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, features.pooler_output, rtol=0, atol=1e-5)

@@ -31,16 +31,21 @@ def make_tagger(tmp_path: Path) -> Callable[..., Tagger]:
     """A saved and loaded tagger with random weights that knows `WORDS`."""
 
     def make(
-        segmenter: str = "graphemes", runtime: str = "auto", task: dict[str, Any] | None = None, **fields: Any
+        segmenter: str = "graphemes",
+        runtime: str = "auto",
+        task: dict[str, Any] | None = None,
+        word_bytes: bool = False,
+        **fields: Any,
     ) -> Tagger:
-        tokenizer = Tokenizer.from_vocabulary(["[PAD]", "[UNK]", *WORDS], TokenizerConfig(segmenter=segmenter))
+        settings_of_words = TokenizerConfig(segmenter=segmenter, word_bytes=word_bytes)
+        tokenizer = Tokenizer.from_vocabulary(["[PAD]", "[UNK]", *WORDS], settings_of_words)
         settings = {"scheme": "BIO", "trained_scheme": "BIO", "metric": "f1", **(task or {})}
         config = TaggingConfig(labels=LABELS, **settings)
         sizes: dict[str, Any] = {"vocab_size": tokenizer.vocab_size, "embedding_size": 6, "num_units": 5}
         if config.characters:
             sizes |= {"character_vocab_size": config.num_characters, "character_size": 4, "character_embedding_size": 3}
         model: ModelConfig
-        if config.word_bytes:
+        if word_bytes:
             filters = ((1, 3), (2, 4))
             model = ElmoConfig(**{"num_units": 5, "projection_size": 4, "filters": filters, **fields})
         else:
@@ -129,8 +134,8 @@ TEXTS = ["Mary saw Bonn and Oslo", "张三在北京", "", "saw", "é 9 Mary", "�
         ({"decoder": "softmax"}, {"cell": "gru", "num_hidden_layers": 2}),
         ({"characters": "marysonbé三"}, {"character_features": "cnn"}),
         ({"characters": "marysonbé三"}, {"character_features": "lstm", "cell": "rnn", "residual": True}),
-        ({"word_bytes": True}, {}),
-        ({"word_bytes": True, "decoder": "softmax"}, {"num_hidden_layers": 1, "residual": False}),
+        ({}, {"word_bytes": True}),
+        ({"decoder": "softmax"}, {"word_bytes": True, "num_hidden_layers": 1, "residual": False}),
     ],
 )
 def test_the_packed_engine_says_what_the_model_says(
@@ -163,7 +168,7 @@ def test_runtimes_that_cannot_work_are_refused(make_tagger: Callable[..., Tagger
     with pytest.raises(InputError, match="has no layer normalisation"):
         make_tagger(runtime="packed", normalization="layer")
     with pytest.raises(InputError, match="goes on from the batch before"):
-        make_tagger(runtime="packed", task={"word_bytes": True}, stateful=True)
+        make_tagger(runtime="packed", word_bytes=True, stateful=True)
     assert make_tagger(normalization="layer").runtime == "torch"
 
 

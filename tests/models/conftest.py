@@ -8,21 +8,23 @@ import pytest
 import torch
 from torch import nn
 
-from wenmo.features import TokenBatch
+from wenmo.features import WORD_BEGIN_ID, WORD_END_ID, TokenBatch
 from wenmo.models.registry import build_model, preset
 
 VOCAB_SIZE = 20
 
 
 def make_batch(texts: Sequence[Sequence[int]], garbage: int = 0) -> TokenBatch:
-    """Ids padded on the right, with ``garbage`` where there is no text."""
+    """Ids padded on the right, with ``garbage`` where there is no text; each id is the one byte of a word, too."""
     length = max(1, *(len(text) for text in texts))
     ids = torch.full((len(texts), length), garbage)
     mask = torch.zeros(len(texts), length, dtype=torch.long)
     for row, text in enumerate(texts):
         ids[row, : len(text)] = torch.tensor(text, dtype=torch.long)
         mask[row, : len(text)] = 1
-    return TokenBatch(input_ids=ids, attention_mask=mask)
+    begin, end = torch.full_like(ids, WORD_BEGIN_ID), torch.full_like(ids, WORD_END_ID)
+    characters = torch.stack([begin, ids, end], dim=2)
+    return TokenBatch(input_ids=ids, character_ids=characters, attention_mask=mask)
 
 
 @pytest.fixture
@@ -44,6 +46,8 @@ def tiny() -> Callable[..., nn.Module]:
             "num_filters": 4,
             "num_buckets": 16,
             "num_units": 5,
+            "projection_size": 4,
+            "filters": ((1, 3), (2, 4)),
             "hidden_size": 8,
             "num_attention_heads": 2,
             "intermediate_size": 12,

@@ -98,8 +98,11 @@ def test_the_mixture_and_the_mean_are_those_of_the_layers() -> None:
     torch.testing.assert_close(features.last_hidden_state, mixed, rtol=0, atol=1e-12)
     assert model(batch_of(TEXTS)).hidden_states is None
     for row, text in enumerate(TEXTS[:3]):
-        mean = layers[:, row, : len(text)].mean(dim=(0, 1))
+        mean = mixed[row, : len(text)].mean(dim=0)
         torch.testing.assert_close(features.pooler_output[row], mean, rtol=0, atol=1e-12)
+    model.mix.initialize()
+    of_a_text = layers[:, 0, : len(TEXTS[0])].mean(dim=(0, 1))
+    torch.testing.assert_close(model(batch_of(TEXTS)).pooler_output[0], of_a_text, rtol=0, atol=1e-12)
     assert features.pooler_output[3].tolist() == [0.0] * 8  # a text without words
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from wenmo.data.batching import store_batch
 from wenmo.data.conll import read_conll
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.rows import Row
@@ -19,7 +20,6 @@ from wenmo.features import IGNORED_LABEL
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model, preset, presets, with_sizes
 from wenmo.tasks.tagging import Tagging, TaggingConfig
-from wenmo.tasks.words import sentence_batch
 from wenmo.text.tokenizers import TokenizerConfig
 
 WHOLE = LongTexts(512, "windows")
@@ -54,7 +54,7 @@ def make_tagger(rows: list[Row], name: str = "bilstm", **values: Any) -> tuple[T
     model = chosen.load_config_class().from_dict({**chosen.values, **sizes, **of_model})
     config = TaggingConfig(**{key: value for key, value in values.items() if key in of_task})
     config = config.settled(rows, model, None, "x.conll")
-    tokenizer = config.make_tokenizer(rows, TokenizerConfig())
+    tokenizer = config.make_tokenizer(rows, TokenizerConfig(word_bytes=model.reads_bytes))
     model = with_sizes(model, tokenizer.vocab_size, config.num_labels, num_characters=config.num_characters)
     task = config.build(build_model(model), model, None)
     task.initialize(torch.Generator().manual_seed(0))
@@ -151,7 +151,7 @@ def test_words_reach_a_model_that_reads_bytes_as_their_bytes() -> None:
     assert batch.character_ids[2, 0].tolist() == [259, *(byte + 1 for byte in b"Oslo"), 260, 0]
     # An unknown word has no id of its own, but its characters tell it from others.
     rows = [rows_of("Xaver/B-PER"), rows_of("Yvonne/B-PER")]
-    tokenizer = task.config.make_tokenizer(SENTENCES, TokenizerConfig())
+    tokenizer = task.config.make_tokenizer(SENTENCES, TokenizerConfig(word_bytes=True))
     unseen = TokenStore.from_rows(**task.config.columns(rows, tokenizer, WHOLE))
     example = task.eval().example(unseen, np.arange(2))
     assert example.batch.input_ids is not None and example.batch.input_ids.unique().numel() == 1
@@ -229,14 +229,14 @@ def test_settings_that_cannot_work_are_refused() -> None:
 def test_a_long_sentence_reaches_the_extractor_in_pieces_and_the_field_as_one(name: str) -> None:
     row = rows_of(" ".join(["Carl/B-PER", "Smith/I-PER", "saw/O"] * 5))
     task, store = make_tagger([row, *SENTENCES], name)
-    whole = sentence_batch(store, np.array([0, 2]))
+    whole = store_batch(store, np.array([0, 2]))
     task.eval()
     task.piece_size = 4
     logits = task.logits(whole)
     assert logits.shape[:2] == (2, 15)
     for start in range(0, 15, 4):
         piece = TokenStore.from_rows(input_ids=[store["input_ids"][0][start : start + 4]])
-        alone = task.logits(sentence_batch(piece, np.array([0])))[0]
+        alone = task.logits(store_batch(piece, np.array([0])))[0]
         torch.testing.assert_close(logits[0, start : start + 4], alone, rtol=0, atol=1e-5)
     answers = task.answer_store(store, torch.device("cpu"))
     assert len(answers[0]) == 15 and not violations(task.tags_of(answers)[0], "BIO")
@@ -245,7 +245,7 @@ def test_a_long_sentence_reaches_the_extractor_in_pieces_and_the_field_as_one(na
 def test_characters_reach_the_model_in_their_words(tagged_file: Callable[..., Path]) -> None:
     rows = read_conll(tagged_file(number=5)).rows
     task, store = make_tagger(rows, character_features="cnn", character_size=4)
-    batch = sentence_batch(store, np.array([1, 3]))
+    batch = store_batch(store, np.array([1, 3]))
     assert batch.character_ids is not None
     known = dict(enumerate(task.config.characters, start=2))
     for place, row in enumerate((1, 3)):

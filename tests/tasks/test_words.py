@@ -1,13 +1,12 @@
 """Words and their characters as tensors."""
 
-import numpy as np
 import pytest
 
 from wenmo.data.conll import place_of
 from wenmo.data.rows import Row
 from wenmo.errors import InputError
 from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, words_of
-from wenmo.tasks.words import MOST_CHARACTERS, Characters, character_tensor, known_characters
+from wenmo.tasks.words import MOST_CHARACTERS, Characters, known_characters
 
 
 def test_characters_have_ids_and_unknown_ones_share_one() -> None:
@@ -20,14 +19,6 @@ def test_characters_have_ids_and_unknown_ones_share_one() -> None:
 def test_a_word_is_looked_at_up_to_a_limit() -> None:
     ids, sizes = Characters("a").encode(["a" * (MOST_CHARACTERS + 9)])
     assert len(ids) == sizes.tolist()[0] == MOST_CHARACTERS
-
-
-def test_the_characters_of_a_batch_stand_in_their_words() -> None:
-    characters = Characters("ab")
-    ids, sizes = zip(*(characters.encode(words) for words in (["ab", "b"], ["a"])), strict=True)
-    tensor = character_tensor(ids, sizes, 2)
-    assert tensor.tolist() == [[[2, 3], [3, 0]], [[2, 0], [0, 0]]]
-    assert character_tensor([np.empty(0, np.int32)], [np.empty(0, np.int32)], 1).shape == (1, 1, 1)
 
 
 def test_rare_characters_are_not_known() -> None:

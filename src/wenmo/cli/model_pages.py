@@ -60,7 +60,8 @@ def trace_text(name: str, text: str, overrides: Sequence[str]) -> dict[str, Any]
     """
     recipe = Recipe.build(model=name, overrides=overrides)
     # The vocabulary is that of this text alone, so every token has to be kept.
-    tokenizer = train_tokenizer([text], replace(recipe.data.tokenizer, min_frequency=1))
+    settings = replace(recipe.data.tokenizer, min_frequency=1, word_bytes=recipe.model.reads_bytes)
+    tokenizer = train_tokenizer([text], settings)
     tokens = tokenizer.tokenize(text)
     if not tokens:
         raise InputError(f"--trace {text!r}: there is no word in it; give a text, such as --trace 'not bad at all'")

@@ -5,12 +5,13 @@ the batches of all the others.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from wenmo.data.sampling import draw_equally
 from wenmo.data.store import FIRST as FIRST
@@ -26,6 +27,11 @@ the ids of the text that is to be written."""
 VECTORS = {FIRST: "vectors", SECOND: "vectors_b"}
 """Columns of a store: a vector for each id of another column, which a batch then has in the place of the ids. Numbers
 of 16 bits without a sign are those of bfloat16, which numpy does not have."""
+
+CHARACTERS = {FIRST: "character_ids", SECOND: "character_ids_b"}
+WORD_SIZES = {FIRST: "word_sizes", SECOND: "word_sizes_b"}
+"""Columns of a store beside the ids of another column, for models that look into words: the characters of all words of
+a row one after the other, and how many each word has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,19 +134,42 @@ def token_batch(
     )
 
 
+def character_tensor(ids: Sequence[NDArray[np.int32]], sizes: Sequence[NDArray[np.int32]], length: int) -> Tensor:
+    """The characters of words and how many each has, as ``(batch, length, num_characters)``, padded with 0.
+
+    Both are one array a row: all its characters one after the other, and a number for each of its words.
+    """
+    sizes_in_place = np.zeros((len(ids), length), np.int64)
+    for row, each in enumerate(sizes):
+        sizes_in_place[row, : len(each)] = each
+    inside = np.arange(max(1, sizes_in_place.max(initial=0))) < sizes_in_place[:, :, None]
+    tensor = np.zeros(inside.shape, np.int64)
+    tensor[inside] = np.concatenate(ids) if len(ids) else 0
+    return torch.from_numpy(tensor)
+
+
 def store_batch(store: TokenStore, rows: Rows) -> TokenBatch:
-    """Some rows of a store as tensors, without their second texts."""
-    if VECTORS[FIRST] in store.columns:
-        return _vector_batch(store[VECTORS[FIRST]].take(rows))
+    """Some rows of a store as tensors, without their second texts; with their characters where the store has them."""
     types = store[TYPES].take(rows) if TYPES in store.columns else None
-    return token_batch(store[FIRST].take(rows), types=types)
+    return _text_batch(store, rows, FIRST, types)
 
 
 def second_batch(store: TokenStore, rows: Rows) -> TokenBatch | None:
-    """The second texts of some rows; None where the store has none."""
-    if VECTORS[SECOND] in store.columns:
-        return _vector_batch(store[VECTORS[SECOND]].take(rows))
-    return token_batch(store[SECOND].take(rows)) if SECOND in store.columns else None
+    """The second texts of some rows, in the same way; None where the store has none."""
+    return _text_batch(store, rows, SECOND) if SECOND in store.columns else None
+
+
+def _text_batch(
+    store: TokenStore, rows: Rows, name: str, types: Sequence[NDArray[np.int32]] | None = None
+) -> TokenBatch:
+    """What stands in the column ``name``, or the vectors that stand for it."""
+    if VECTORS[name] in store.columns:
+        return _vector_batch(store[VECTORS[name]].take(rows))
+    batch = token_batch(store[name].take(rows), types=types)
+    if CHARACTERS[name] not in store.columns:
+        return batch
+    characters, sizes = (store[column].take(rows) for column in (CHARACTERS[name], WORD_SIZES[name]))
+    return replace(batch, character_ids=character_tensor(characters, sizes, batch.attention_mask.size(1)))
 
 
 def _vector_batch(rows: Sequence[NDArray[Any]]) -> TokenBatch:

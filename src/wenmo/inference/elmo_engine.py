@@ -135,8 +135,7 @@ class PackedElmo:
         """The model's ``pooler_output``: ``(len(sentences), hidden_size)``; zeros for a sentence without words."""
         pooled = torch.zeros(len(sentences), self._model.config.hidden_size, dtype=self._own_dtype)
         for block in self.blocks(sentences):
-            mean = torch.stack(block.layers).mean(dim=0)
-            states, mask = block.without_markers(mean)
+            states, mask = block.without_markers(self._model.mix(block.layers))
             pooled[block.rows] = states.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
         return pooled
 

@@ -161,7 +161,7 @@ class Tagger:
         return self._engine.answer(columns[FIRST], sentences)
 
     def _by_model(self, columns: Mapping[str, Sequence[Ids]], sentences: Sequence[Sequence[str]]) -> list[TagIds]:
-        store = TokenStore.from_rows(**self.task.config.character_columns(sentences), **columns)
+        store = TokenStore.from_rows(**self.task.config.character_columns(sentences, self.tokenizer), **columns)
         return self.task.answer_store(store, self._device, self._precision)
 
     def _tagged(self, text: str, places: Sequence[Offsets], words: list[str], ids: TagIds) -> TaggedText:

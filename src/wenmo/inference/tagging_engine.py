@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wenmo.data.batching import character_tensor
 from wenmo.inference.elmo_engine import PackedElmo, why_not_packed_elmo
 from wenmo.inference.recurrent_engine import PackedRecurrent, why_not_packed
 from wenmo.models.crf import unpacked_tags
@@ -19,7 +20,7 @@ from wenmo.models.elmo import Elmo
 from wenmo.models.packing import Packing
 from wenmo.models.recurrent import Recurrent
 from wenmo.tasks.tagging import Tagging, TagIds
-from wenmo.tasks.words import Characters, character_tensor
+from wenmo.tasks.words import Characters
 
 Words = Sequence[str]
 Ids = NDArray[np.int32]

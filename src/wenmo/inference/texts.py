@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wenmo.data.batching import FIRST, SECOND, TYPES, row_places, second_batch, store_batch
+from wenmo.data.batching import CHARACTERS, FIRST, SECOND, TYPES, row_places, second_batch, store_batch
 from wenmo.data.rows import Row, Text
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
@@ -106,22 +106,39 @@ def vectors_of(
     Raises:
         InputError: such vectors are asked for, and the model has none of a pair.
     """
-    if SECOND in columns and model.compares:  # the model alone knows how
-        if how is not None:
-            raise InputError(
-                "this model makes one vector of both texts, and none of their tokens; leave the pooling out"
-            )
-        return _compared(columns, model, device, precision)
+    compared = SECOND in columns and model.compares
+    if compared and how is not None:
+        raise InputError("this model makes one vector of both texts, and none of their tokens; leave the pooling out")
+    if compared or CHARACTERS[FIRST] in columns:  # engines know ids alone
+        return _by_the_model(columns, model, device, precision, how)
     vectors = engine.pooled([*columns[FIRST], *columns.get(SECOND, ())], columns.get(TYPES), how)
     return model.together(*vectors.chunk(2)) if SECOND in columns else vectors
 
 
-def _compared(columns: Columns, model: VectorModel, device: torch.device, precision: Precision) -> Tensor:
+def _by_the_model(
+    columns: Columns, model: VectorModel, device: torch.device, precision: Precision, how: TokenPooling | None
+) -> Tensor:
+    """The same by padded batches of the model itself."""
     store = TokenStore.from_rows(**columns)
     order = PADDED_BATCHES.epoch(row_places(store.columns), 0)
     parts = []
     with torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext():
         for rows in order:
-            second = second_batch(store, rows)
-            parts.append(model.vectors(store_batch(store, rows).to(device), second.to(device) if second else None))
+            found = second_batch(store, rows)
+            first, second = store_batch(store, rows).to(device), found.to(device) if found else None
+            if how is None:
+                parts.append(model.vectors(first, second))
+            elif second is None:
+                parts.append(_pooled(model, first, how))
+            else:
+                parts.append(model.together(_pooled(model, first, how), _pooled(model, second, how)))
     return in_order(torch.cat(parts), np.concatenate(order))
+
+
+def _pooled(model: VectorModel, batch: TokenBatch, how: TokenPooling) -> Tensor:
+    """Of each text, or the mean over its windows."""
+
+    def read(texts: TokenBatch) -> Tensor:
+        return how(model.extractor, texts)
+
+    return model.windows.vectors(batch, read) if model.windows else read(batch)

@@ -49,7 +49,6 @@ _MARKERS = (
 class ElmoConfig(ModelConfig):
     """Sizes of an ELMo. The defaults are those of the first release, with 93.6 million parameters."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("tag",)
     reads_bytes: ClassVar[bool] = True
 
     model_type: Literal["elmo"] = "elmo"
@@ -197,10 +196,10 @@ class Elmo(nn.Module):
 
         Returns:
             ``last_hidden_state`` ``(batch, length, hidden_size)``: the mixture of the layers, 0 on the padding.
-            ``pooler_output`` ``(batch, hidden_size)``: the mean of all layers, each with the same weight, over the
-            tokens; zeros for a text without any. ``past_key_values``: the `RecurrentState` behind each text, layer by
-            layer, both directions of each: h ``(2 * num_hidden_layers, batch, projection_size)`` and c with
-            ``num_units``.
+            ``pooler_output`` ``(batch, hidden_size)``: its mean over the tokens, which is that of all layers alike
+            while the mixture has not learnt; zeros for a text without any. ``past_key_values``: the `RecurrentState`
+            behind each text, layer by layer, both directions of each: h ``(2 * num_hidden_layers, batch,
+            projection_size)`` and c with ``num_units``.
 
         Raises:
             ValueError: the batch has no characters, more of them than ``max_characters``, or a state of another shape.
@@ -208,10 +207,9 @@ class Elmo(nn.Module):
         mask = batch.attention_mask.bool()
         packing, layers, state = self._read_batch(batch)
         mixed = _without_markers(packing.unpack(self.mix(layers)), mask)
-        mean = _without_markers(packing.unpack(sum(layers[1:], layers[0]) / len(layers)), mask)
         return Features(
             last_hidden_state=mixed,
-            pooler_output=note("mean over words and layers", pool(mean, mask.long(), "mean"), "batch", "hidden_size"),
+            pooler_output=note("mean over words", pool(mixed, mask.long(), "mean"), "batch", "hidden_size"),
             hidden_states=tuple(_without_markers(packing.unpack(layer), mask) for layer in layers)
             if output_hidden_states
             else None,

@@ -90,12 +90,13 @@ _GPT_TRAINING = {
     "warmup_steps": 100,
     "max_grad_norm": 1.0,
 }
+_AS_WRITTEN = {"lowercase": False, "fold_width": False}
 _SMALL_ELMO = {
     "filters": ((1, 16), (2, 32), (3, 64), (4, 64), (5, 80)),
     "num_highways": 1,
     "num_units": 256,
     "projection_size": 64,
-    # A tagger has its own dropout on what the model says.
+    # A task has its own dropout on what the model says.
     "mix_dropout_prob": 0.0,
 }
 _WRITING_TRAINING = {"schedule": "noam", "max_grad_norm": 1.0, "batch_tokens": 2000, "max_epochs": 30, "patience": 5}
@@ -228,6 +229,7 @@ _PRESETS = (
         paper="Peters et al., NAACL 2018, arXiv 1802.05365",
         use="each word by its characters, in the light of all words before it and of all words behind it",
         values=_SMALL_ELMO,
+        tokenizer=_AS_WRITTEN,
         training={"learning_rate": 3e-3, "max_grad_norm": 5.0},
     ),
     Preset(

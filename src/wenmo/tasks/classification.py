@@ -22,7 +22,7 @@ from wenmo.models.windows import Windows
 from wenmo.tasks.answering import answer_rows
 from wenmo.tasks.hierarchy import Hierarchy
 from wenmo.tasks.language_loss import LM_WEIGHT, next_token_loss
-from wenmo.tasks.losses import ClassificationLoss, LossName
+from wenmo.tasks.losses import ClassificationLoss, LossName, penalized
 from wenmo.tasks.metrics import Interval, Matrix, approximate_randomisation, classification_metrics, mcnemar
 from wenmo.tasks.pairs import (
     VECTORS_OF_A_PAIR,
@@ -347,8 +347,8 @@ class Classification(Task):
         """The loss, summed over the counted texts, and their number; `wenmo.tasks.losses` says which."""
         if self.config.lm_weight:
             return self._with_language_loss(example, self.config.lm_weight)
-        summed: tuple[Tensor, Tensor] = self.loss(self.logits(example.batch, example.batch_b).float(), example.labels)
-        return summed
+        loss, count = self.loss(self.logits(example.batch, example.batch_b).float(), example.labels)
+        return penalized(loss, count, self.extractor), count
 
     def _with_language_loss(self, example: Example, lm_weight: float) -> tuple[Tensor, Tensor]:
         """The task's loss and, for each counted text, ``lm_weight`` times the mean of its rows' `next_token_loss`."""

@@ -92,6 +92,15 @@ class ClassificationLoss(nn.Module):
         return -(yes * log_p + no * log_not_p).mean(dim=1)
 
 
+def penalized(loss: Tensor, count: Tensor, extractor: nn.Module) -> Tensor:
+    """A summed loss with the penalty that a model which mixes its layers puts on their weights.
+
+    It stands beside the mean over what is counted, so the sum has it ``count`` times.
+    """
+    mix = getattr(extractor, "mix", None)
+    return loss if mix is None else loss + count * mix.penalty()
+
+
 def balanced_weights(gold: NDArray[Any], num_labels: int) -> NDArray[np.float64]:
     """Inverse frequencies, with which every class weighs the same in the sum over the texts; their mean is 1.
 

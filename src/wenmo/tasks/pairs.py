@@ -27,6 +27,7 @@ from wenmo.data.rows import Row, Text
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.models.config import PairMode
+from wenmo.tasks.words import byte_columns
 from wenmo.text.loading import AnyTokenizer
 from wenmo.text.special_tokens import Surroundings
 from wenmo.text.tokenizer_config import SpecialIds
@@ -69,18 +70,16 @@ def pair_vector(first: Tensor, second: Tensor) -> Tensor:
 def one_above_the_other(first: TokenBatch, second: TokenBatch) -> TokenBatch:
     """Two batches of ids, or of vectors, as one: first all of the one, then all of the other, ``(2 * batch, longest)``.
 
+    The characters of words go with their ids.
+
     Raises:
         ValueError: one has ids and the other vectors, or they differ in their number of texts.
     """
     text = "inputs_embeds" if first.input_ids is None else "input_ids"
     if getattr(second, text) is None or len(first.attention_mask) != len(second.attention_mask):
         raise ValueError(f"a pair is two batches of {text} with the same number of texts")
-    length = max(first.attention_mask.size(1), second.attention_mask.size(1))
-    both = {
-        name: torch.cat([_widened(getattr(batch, name), length) for batch in (first, second)])
-        for name in (text, "attention_mask")
-    }
-    return TokenBatch(**both)
+    names = [text, "attention_mask", *(["character_ids"] if first.character_ids is not None else [])]
+    return TokenBatch(**{name: _stacked(getattr(first, name), getattr(second, name)) for name in names})
 
 
 def resolved_pair(asked: Pair, rows: Sequence[Row], default: PairMode) -> Pair:
@@ -143,6 +142,7 @@ def encode_texts(texts: Sequence[Text], tokenizer: AnyTokenizer, pair: Pair, rea
 
     Of a siamese pair each row may have ``max_length`` tokens, the special ones among them. A joined pair has that many
     together, in each of its orders: the longer of the two gives way first, token for token from its end, as in BERT.
+    A model that reads words as their bytes gets those of each text beside its ids; nothing is unknown to it.
 
     Raises:
         InputError: the limit leaves no room for a text.
@@ -161,8 +161,17 @@ def encode_texts(texts: Sequence[Text], tokenizer: AnyTokenizer, pair: Pair, rea
         encoded = EncodedTexts(dict(zip((FIRST, SECOND), rows, strict=False)))
         longest = (max(map(len, ids)) for ids in zip(*sides, strict=True))
         encoded.cut = [row for row, length in enumerate(longest) if 0 < room < length]
-    encoded.unknown = _without_known(sides, tokenizer.unk_token_id)
+        if tokenizer.config.word_bytes:
+            for name, raw in zip((FIRST, SECOND), [firsts, seconds][: len(sides)], strict=False):
+                encoded.columns |= byte_columns((_cut(tokenizer.tokenize(text), within) for text in raw), name)
+    of_bytes = tokenizer.config.word_bytes  # of which none is unknown
+    encoded.unknown = _without_known(sides, -1 if of_bytes else tokenizer.unk_token_id)
     return encoded
+
+
+def _cut(words: Sequence[str], reading: LongTexts) -> list[str]:
+    """What is kept of the words of a text, as of their ids."""
+    return [words[place] for place in reading.cut(np.arange(len(words), dtype=np.int32)).tolist()]
 
 
 def unknown_shares(columns: Mapping[str, list[Ids]], tokens: SpecialIds) -> NDArray[np.float64]:
@@ -211,10 +220,15 @@ def _longest_first(a: Ids, b: Ids, room: int) -> tuple[Ids, Ids]:
     return a[:of_a], b[: max(0, room - of_a)]
 
 
-def _widened(tensor: Tensor, length: int) -> Tensor:
-    """``(batch, shorter, ...)`` to ``(batch, length, ...)``, zeros behind the texts."""
-    behind = (0, 0) * (tensor.dim() - 2) + (0, length - tensor.size(1))
-    return torch.nn.functional.pad(tensor, behind)
+def _stacked(first: Tensor, second: Tensor) -> Tensor:
+    """Two ``(batch, ...)`` above each other, each with zeros behind it on every axis on which it is the shorter."""
+    sizes = [max(a, b) for a, b in zip(first.shape[1:], second.shape[1:], strict=True)]
+    return torch.cat([_widened(each, sizes) for each in (first, second)])
+
+
+def _widened(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
+    behind = [(0, size - here) for size, here in zip(sizes, tensor.shape[1:], strict=True)]
+    return torch.nn.functional.pad(tensor, [each for pair in reversed(behind) for each in pair])
 
 
 def _kind(row: Row) -> str:

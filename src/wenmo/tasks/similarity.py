@@ -36,6 +36,7 @@ from wenmo.tasks.correlation import (
     spearman,
     swapped_by_chance,
 )
+from wenmo.tasks.losses import penalized
 from wenmo.tasks.metrics import Interval
 from wenmo.tasks.pairs import (
     encode_texts,
@@ -224,7 +225,8 @@ class Similarity(Task):
         """The squared error, summed over the counted pairs, and their number."""
         counted = example.labels != IGNORED_LABEL
         error = self.answers(example.batch, example.batch_b).float() - example.labels
-        return error.square().masked_fill(~counted, 0).sum(), counted.sum()
+        loss, count = error.square().masked_fill(~counted, 0).sum(), counted.sum()
+        return penalized(loss, count, self.extractor), count
 
     def example(self, store: TokenStore, rows: NDArray[Any]) -> Example:
         """Some pairs of a store as tensors."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wenmo.data.batching import FIRST
+from wenmo.data.batching import FIRST, store_batch
 from wenmo.data.conll import place_of, read_conll
 from wenmo.data.long_texts import LongTexts
 from wenmo.data.peoples_daily import is_peoples_daily, read_peoples_daily
@@ -32,6 +32,7 @@ from wenmo.models.packing import Packing
 from wenmo.models.pieces import states_in_pieces
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import autocast, batches_of_store
+from wenmo.tasks.losses import penalized
 from wenmo.tasks.metrics import Interval
 from wenmo.tasks.tag_sets import choose_word_segmenter, labels_of, tag_column, words_of
 from wenmo.tasks.tagging_metrics import difference_by_chance, entity_f1, tagging_metrics, token_accuracy
@@ -42,7 +43,6 @@ from wenmo.tasks.words import (
     byte_columns,
     character_columns,
     known_characters,
-    sentence_batch,
     word_columns,
     word_starts,
 )
@@ -77,8 +77,6 @@ class TaggingConfig(TaskConfig):
     many tags. Both answer with the likeliest sequence that keeps to the scheme."""
     characters: str = ""
     """What a model knows that looks into words. Empty: taken from the training data."""
-    word_bytes: bool = False
-    """The model reads words as their bytes; taken from the model."""
     dropout_prob: float = 0.5
     """Dropout on what the extractor says of each token."""
     metric: Literal["auto", "f1", "accuracy"] = "auto"
@@ -140,7 +138,6 @@ class TaggingConfig(TaskConfig):
             scheme=scheme,
             trained_scheme=trained,
             characters=characters,
-            word_bytes=model.reads_bytes,
             metric=metric if self.metric == "auto" else self.metric,
         )
 
@@ -175,11 +172,12 @@ class TaggingConfig(TaskConfig):
         sentences = [words_of(row) for row in rows]
         tags = self.tag_columns(rows, repair=self.repair)
         columns = word_columns(sentences, tokenizer)
-        return {**columns, **self.character_columns(sentences), LABELS: tags}
+        return {**columns, **self.character_columns(sentences, tokenizer), LABELS: tags}
 
-    def character_columns(self, sentences: Sequence[Sequence[str]]) -> Columns:
+    def character_columns(self, sentences: Sequence[Sequence[str]], tokenizer: WordTokenizer) -> Columns:
         """What the model reads of the words beside their ids; none where it does not look into them."""
-        return byte_columns(sentences) if self.word_bytes else character_columns(sentences, self.characters)
+        by_bytes = tokenizer.config.word_bytes
+        return byte_columns(sentences) if by_bytes else character_columns(sentences, self.characters)
 
     def tag_columns(self, rows: Sequence[Row], *, repair: bool) -> list[TagIds]:
         """The ids of the tags of each row, as the model answers them.
@@ -357,8 +355,7 @@ class Tagging(Task):
             loss = F.cross_entropy(
                 logits.flatten(0, 1), example.labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
             )
-        mix = getattr(self.extractor, "mix", None)  # of models that mix their layers
-        return (loss if mix is None else loss + count * mix.penalty()), count
+        return penalized(loss, count, self.extractor), count
 
     def decode(self, logits: Tensor, packing: Packing) -> Tensor:
         """``(tokens, num_labels)`` to ``(tokens,)``: the likeliest tags that keep to the scheme, without padding."""
@@ -370,7 +367,7 @@ class Tagging(Task):
 
     def example(self, store: TokenStore, rows: NDArray[Any]) -> Example:
         """Some sentences of a store as tensors."""
-        batch, starts = sentence_batch(store, rows), word_starts(store, rows)
+        batch, starts = store_batch(store, rows), word_starts(store, rows)
         mask = (starts or batch).attention_mask
         tags = store[LABELS].take(rows)
         labels = torch.full(mask.shape, IGNORED_LABEL)
@@ -397,7 +394,7 @@ class Tagging(Task):
         self.to(device).eval()
         answers: list[TagIds] = [np.empty(0, np.int64)] * len(store)
         for rows in batches_of_store(store):
-            batch, starts = sentence_batch(store, rows).to(device), word_starts(store, rows)
+            batch, starts = store_batch(store, rows).to(device), word_starts(store, rows)
             words = starts.to(device) if starts else batch
             with autocast(device, precision):
                 logits = self.logits(batch, words.input_ids if starts else None)

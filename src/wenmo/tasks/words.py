@@ -4,16 +4,14 @@ A checkpoint's tokenizer has several ids for a word, its pieces. What the model 
 says of the word (Devlin et al. 2019, section 5.3).
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wenmo.data.batching import FIRST, store_batch, token_batch
+from wenmo.data.batching import CHARACTERS, FIRST, WORD_SIZES, token_batch
 from wenmo.data.store import TokenStore
 from wenmo.features import TokenBatch
 from wenmo.models.embeddings import UNKNOWN_ID
@@ -25,9 +23,6 @@ Ids = NDArray[np.int32]
 
 MOST_CHARACTERS = 50
 """Of a word; the rest of a longer one is not looked at."""
-
-CHARACTERS, WORD_SIZES = "character_ids", "word_sizes"
-"""Columns of a store: the characters of all words of a sentence one after the other, and how many each word has."""
 
 WORD_STARTS = "word_starts"
 """Column of a store: where in a row the first piece of each word stands; without it every id is a word."""
@@ -89,44 +84,22 @@ def at_words(states: Tensor, starts: Tensor | None) -> Tensor:
     return states.gather(1, starts.unsqueeze(2).expand(-1, -1, states.size(2)))
 
 
-def character_columns(sentences: Sequence[Sequence[str]], known: str) -> dict[str, Sequence[Any]]:
+def character_columns(sentences: Iterable[Sequence[str]], known: str) -> dict[str, list[Ids]]:
     """The characters of the words of each sentence as columns of a store; none where no character is known."""
     if not known:
         return {}
     characters = Characters(known)
-    found = [characters.encode(words) for words in sentences]
-    return {CHARACTERS: [ids for ids, _ in found], WORD_SIZES: [sizes for _, sizes in found]}
+    return _as_columns(map(characters.encode, sentences), FIRST)
 
 
-def byte_columns(sentences: Sequence[Sequence[str]]) -> dict[str, Sequence[Any]]:
-    """The same columns for models that read words as their bytes."""
-    found = [ragged_word_byte_ids(words) for words in sentences]
-    return {CHARACTERS: [ids for ids, _ in found], WORD_SIZES: [sizes for _, sizes in found]}
+def byte_columns(sentences: Iterable[Sequence[str]], beside: str = FIRST) -> dict[str, list[Ids]]:
+    """The same columns for models that read words as their bytes; ``beside`` names the column of the words' ids."""
+    return _as_columns(map(ragged_word_byte_ids, sentences), beside)
 
 
-def character_tensor(ids: Sequence[Ids], sizes: Sequence[Ids], length: int) -> Tensor:
-    """The characters of words and how many each has, as ``(batch, length, num_characters)``, padded with 0.
-
-    Both are one array a sentence, as `Characters.encode` and `ragged_word_byte_ids` give them.
-    """
-    sizes_in_place = np.zeros((len(ids), length), np.int64)
-    for row, each in enumerate(sizes):
-        sizes_in_place[row, : len(each)] = each
-    inside = np.arange(max(1, sizes_in_place.max(initial=0))) < sizes_in_place[:, :, None]
-    tensor = np.zeros(inside.shape, np.int64)
-    tensor[inside] = np.concatenate(ids) if len(ids) else 0
-    return torch.from_numpy(tensor)
-
-
-def sentence_batch(store: TokenStore, rows: NDArray[Any]) -> TokenBatch:
-    """Some sentences of a store as tensors, with the characters of their words where the store has them."""
-    batch = store_batch(store, rows)
-    if CHARACTERS not in store.columns or batch.inputs_embeds is not None:
-        return batch
-    characters = character_tensor(
-        store[CHARACTERS].take(rows), store[WORD_SIZES].take(rows), batch.attention_mask.size(1)
-    )
-    return replace(batch, character_ids=characters)
+def _as_columns(found: Iterable[tuple[Ids, Ids]], beside: str) -> dict[str, list[Ids]]:
+    pairs = list(found)
+    return {CHARACTERS[beside]: [ids for ids, _ in pairs], WORD_SIZES[beside]: [sizes for _, sizes in pairs]}
 
 
 def _codes(text: str) -> NDArray[np.uint32]:

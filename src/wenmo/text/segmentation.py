@@ -121,13 +121,13 @@ def holds_han(text: str) -> bool:
     return bool(_HAN_CHARACTER.search(text))
 
 
-def choose_segmenter(texts: Iterable[str]) -> str:
-    """What ``auto`` means for these texts: ``characters`` if over half of their letters are Han, else ``words``."""
+def choose_segmenter(texts: Iterable[str], spaced: str = "words") -> str:
+    """What ``auto`` means for these texts: ``characters`` if over half of their letters are Han, else ``spaced``."""
     han = letters = 0
     for text in texts:
         han += len(_HAN_CHARACTER.findall(text))
         letters += sum(map(str.isalpha, text))
-    return "characters" if 2 * han > letters else "words"
+    return "characters" if 2 * han > letters else spaced
 
 
 _HAN = "\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"

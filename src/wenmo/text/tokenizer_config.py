@@ -44,7 +44,8 @@ class TokenizerConfig:
     """words, characters, treebank, graphemes, rjieba, jieba, kim, whitespace, or a registered name; bpe or unigram:
     subwords; code-points: every character by itself. Of the last three a text can be put together again. wordpiece:
     pieces of words as BERT has them, Han characters by themselves. pretrained: that of the checkpoint. auto: characters
-    if over half of the letters are Han, else words; a tagger looks at its data."""
+    if over half of the letters are Han, else words, or treebank for a model that reads words as their bytes; a tagger
+    looks at its data."""
     lowercase: bool = True
     """Capitals to small letters."""
     fold_width: bool = True
@@ -65,6 +66,8 @@ class TokenizerConfig:
     """[SEP] is in the vocabulary, behind [UNK]: it stands between two texts that are read as one."""
     boundaries: bool = False
     """[BOS] and [EOS] are in the vocabulary, behind those: a text that is written begins and ends with them."""
+    word_bytes: bool = False
+    """The bytes of each word stand beside its id, for models that read words so; taken from the model."""
 
     @property
     def special_tokens(self) -> list[str]:
@@ -100,6 +103,8 @@ class TokenizerConfig:
             raise InputError("word_ngrams and character_ngrams are both (0, 0), so there would be no tokens")
         if self.has_subwords or self.segmenter in (CODE_POINTS, WORD_PIECES, PRETRAINED):
             self._check_written()
+        if self.word_bytes:
+            self._check_word_bytes()
 
     def _check_written(self) -> None:
         if self.normalize_digits:
@@ -108,6 +113,15 @@ class TokenizerConfig:
             raise InputError(f"segmenter {self.segmenter!r} has no n-grams; leave word_ngrams and character_ngrams out")
         if self.segmenter == "unigram" and self.min_frequency != 1:
             raise InputError("min_frequency is not for segmenter 'unigram', which keeps the likeliest; set vocab_size")
+
+    def _check_word_bytes(self) -> None:
+        reader = "this model reads each word as its bytes"
+        if self.has_subwords or self.segmenter in (CODE_POINTS, PRETRAINED):
+            raise InputError(f"{reader}, and segmenter {self.segmenter!r} gives no words; leave data.tokenizer out")
+        if self.word_ngrams != (1, 1) or self.character_ngrams != (0, 0):
+            raise InputError(f"{reader}, so it has no n-grams; leave word_ngrams and character_ngrams out")
+        if self.separator:
+            raise InputError(f"{reader}, and a separator between two texts is none; take task.pair=siamese")
 
 
 class SpecialIds:

@@ -80,7 +80,9 @@ class Tokenizer(SpecialIds):
         """
         if config.segmenter == "auto":
             texts = list(strings(texts))
-            config = replace(config, segmenter=choose_segmenter(texts))
+            # The published ELMos' texts were cut as the Penn Treebank has them.
+            spaced = "treebank" if config.word_bytes else "words"
+            config = replace(config, segmenter=choose_segmenter(texts, spaced))
         empty = cls(config.special_tokens, config)
         return cls(empty._frequent(map(empty._parts, strings(texts))), config)
 

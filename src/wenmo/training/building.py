@@ -56,7 +56,11 @@ def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
         return found.with_markers() if marked else found
     if marked:
         raise InputError("task.markers: they are put around the texts of a checkpoint; name one, or leave it out")
-    tokenizer = recipe.task.make_tokenizer(rows, recipe.data.tokenizer)
+    settings, by_bytes = recipe.data.tokenizer, recipe.extractor.reads_bytes
+    if settings.word_bytes and not by_bytes:
+        kind = recipe.model.model_type
+        raise InputError(f"data.tokenizer.word_bytes: a {kind} model does not read words as their bytes; leave it out")
+    tokenizer = recipe.task.make_tokenizer(rows, replace(settings, word_bytes=by_bytes))
     if not recipe.data.keep_vector_words:
         return tokenizer
     if not recipe.data.vectors:

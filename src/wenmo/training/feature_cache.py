@@ -19,18 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wenmo.data.batching import FIRST, SECOND, TYPES, VECTORS, second_batch
+from wenmo.data.batching import CHARACTERS, FIRST, SECOND, TYPES, VECTORS, WORD_SIZES, second_batch, store_batch
 from wenmo.data.store import RaggedColumn, TokenStore
 from wenmo.errors import InputError, JobError
 from wenmo.features import TokenBatch
 from wenmo.folder import weight_as_bytes
 from wenmo.models.stacked import Stacked
 from wenmo.tasks.answering import batches_of_store
-from wenmo.tasks.words import CHARACTERS, WORD_SIZES, sentence_batch
 
 Precision = Literal["float32", "float16", "bfloat16"]
 _DTYPES: dict[str, type[np.generic]] = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
-_READ_WITH = {FIRST: (FIRST, TYPES, CHARACTERS, WORD_SIZES), SECOND: (SECOND,)}
+_READ_WITH = {
+    FIRST: (FIRST, TYPES, CHARACTERS[FIRST], WORD_SIZES[FIRST]),
+    SECOND: (SECOND, CHARACTERS[SECOND], WORD_SIZES[SECOND]),
+}
 """Columns from which the states of the tokens of a column are computed."""
 _LOG = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ def _states(
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     """Rows, and the states of their tokens ``(rows, length, size)``."""
     for rows in batches_of_store(store):
-        batch: TokenBatch | None = sentence_batch(store, rows) if name == FIRST else second_batch(store, rows)
+        batch: TokenBatch | None = store_batch(store, rows) if name == FIRST else second_batch(store, rows)
         assert batch is not None
         states: Tensor = model.states(batch.to(device))
         yield rows.tolist(), states.float().cpu().numpy()

@@ -97,8 +97,7 @@ def settings_of_features(located: Callable[[str], str], checkpoint: str) -> dict
             f"--features {checkpoint}: there is no such folder; features are those of a checkpoint, as in bert:FOLDER"
         )
     start = settings_of_checkpoint(located(folder), name, "")
-    data = {"data": start["data"]} if "data" in start else {}
-    return {"features": {"checkpoint": folder, "model": start["model"]}, **data}
+    return {"features": {"checkpoint": folder, "model": start["model"]}, "data": start["data"]}
 
 
 def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
@@ -118,8 +117,13 @@ def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
         raise InputError(f"--model {name}:{folder}: the checkpoint is a {kind}; write --model {kind}:{folder}")
     frozen = config.as_start()
     if frozen is not None:
-        training = dict(preset(config.model_type).training)
-        return {"checkpoint": folder, "model": frozen.to_dict(), "training": training}
+        suits = preset(config.model_type)
+        return {
+            "checkpoint": folder,
+            "model": frozen.to_dict(),
+            "data": {"tokenizer": dict(suits.tokenizer)},
+            "training": dict(suits.training),
+        }
     if task not in _POOLED and hasattr(config, "pooler"):
         config = replace(config, pooler="first")  # type: ignore[call-arg]
     of_task, training = dict(_TASKS.get(task, {})), dict(_TRAINING)
@@ -228,8 +232,10 @@ def start_head(task: Task, seed: int) -> None:
     """Weights of a classifier, or of the scores of choices, as in Devlin et al.'s code, normal(0, 0.02).
 
     From zero, as classifiers start elsewhere, it would say almost nothing to the layers below at the rate of
-    fine-tuning: a few hundred updates would be lost.
+    fine-tuning: a few hundred updates would be lost. On a model that stays as it is the head keeps its first weights.
     """
+    if task.extractor_config.as_start() is not None:
+        return
     if isinstance(task, Choosing):
         nn.init.normal_(task.score_layer.weight, std=_STD, generator=torch.Generator().manual_seed(seed))
     if isinstance(task, Classification):
