@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 
 from wenmo.errors import InputError, JobError
 from wenmo.interchange.huggingface import read_checkpoint
+from wenmo.interchange.openai_gpt import holds_openai_gpt
 from wenmo.interchange.opening import OpenedFolder, open_folder
 from wenmo.interchange.sentence_transformers import MODULES
 from wenmo.interchange.task_weights import as_ours, as_theirs
@@ -158,7 +159,9 @@ def open_any(path: Path) -> ModelFolder | OpenedFolder:
 
 
 def _is_of_transformers(path: Path) -> bool:
-    """Whether a folder has a ``config.json`` that wenmo did not write."""
+    """Whether a folder has a ``config.json`` that wenmo did not write, or none because it is OpenAI's."""
+    if holds_openai_gpt(path):
+        return True
     if not (path / CONFIG).is_file():
         return False
     described = _read_json(path / CONFIG)

@@ -14,7 +14,8 @@ def import_(
     checkpoint: Annotated[
         str,
         typer.Argument(
-            metavar="CHECKPOINT", help="A folder of transformers or sentence-transformers; or an ELMo's options.json."
+            metavar="CHECKPOINT",
+            help="A folder of transformers or sentence-transformers; OpenAI's of GPT; or an ELMo's options.json.",
         ),
     ],
     *,

@@ -17,10 +17,13 @@ from wenmo.interchange import elmo_verification
 from wenmo.interchange.allennlp import OPTIONS, find_weights, holds_elmo, read_arrays, read_elmo
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import read_checkpoint, to_huggingface
+from wenmo.interchange.openai_gpt import holds_openai_gpt
+from wenmo.interchange.opening import read_any
 from wenmo.interchange.sentence_transformers import model_folder, sentence_vectors
 from wenmo.interchange.task_weights import as_theirs
 from wenmo.interchange.verification import first_difference, load_transformers
 from wenmo.interchange.weight_files import inside
+from wenmo.text.pretrained_files import OPENAI_NAMES
 
 _COPIED = frozenset(
     """
@@ -85,10 +88,12 @@ def import_checkpoint(checkpoint: str | Path, *, out: str | Path, verify: bool =
     if holds_elmo(Path(checkpoint)):
         return import_elmo(Path(checkpoint), Path(out), verify=verify)
     folder, made = _folder_of(Path(checkpoint)), Path(out)
+    if verify and holds_openai_gpt(folder):
+        raise InputError(f"--verify: transformers does not read the files of {checkpoint}; leave it out")
     if verify:
         load_transformers()  # before a folder is made
     place = model_folder(folder)
-    read = read_checkpoint(place)
+    read = read_any(place)
     if "wenmo_version" in read.described:
         raise InputError(
             f"{checkpoint}: a model of wenmo already; `wenmo export {checkpoint} --format huggingface` makes one for "
@@ -181,8 +186,8 @@ def _copy_beside(folder: Path, made: Path, depth: int = 0) -> None:
     """The files that are no weights, and those of the folders below, in which sentence-transformers keeps its steps."""
     made.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.iterdir()):
-        if path.name in _COPIED or (depth and path.name == CONFIG):
-            shutil.copyfile(inside(folder, path.name), made / path.name)
+        if path.name in _COPIED or path.name in OPENAI_NAMES or (depth and path.name == CONFIG):
+            shutil.copyfile(inside(folder, path.name), made / OPENAI_NAMES.get(path.name, path.name))
         elif path.is_dir() and not depth and (folder / "modules.json").is_file() and path.name[0].isdigit():
             _copy_beside(inside(folder, path.name), made / path.name, depth + 1)
 

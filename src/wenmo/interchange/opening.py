@@ -14,6 +14,7 @@ from wenmo.interchange.allennlp import holds_elmo, read_config, read_elmo
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import CONFIG, read_checkpoint
 from wenmo.interchange.huggingface_config import config_from_huggingface
+from wenmo.interchange.openai_gpt import describe_openai_gpt, holds_openai_gpt, read_openai_gpt
 from wenmo.interchange.sentence_transformers import SentenceVectors, model_folder, sentence_vectors
 from wenmo.interchange.task_weights import as_ours
 from wenmo.interchange.weight_files import inside, read_json
@@ -55,7 +56,7 @@ def open_folder(folder: Path) -> OpenedFolder:
         InputError: it cannot be read, or its parts do not belong together.
     """
     place = model_folder(folder)
-    checkpoint = read_checkpoint(place)
+    checkpoint = read_any(place)
     vectors = sentence_vectors(folder)
     tokenizer = _tokenizer_of(place, checkpoint.config, vectors)
     task_config = _task_of(checkpoint, folder)
@@ -80,6 +81,15 @@ def open_folder(folder: Path) -> OpenedFolder:
     return OpenedFolder(extractor.eval(), checkpoint.config, tokenizer, task, recipe, vectors, checkpoint)
 
 
+def read_any(folder: Path) -> Checkpoint:
+    """The model of a folder of transformers, or of OpenAI's first files.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return read_openai_gpt(folder) if holds_openai_gpt(folder) else read_checkpoint(folder)
+
+
 def is_checkpoint(place: Path) -> bool:
     """Whether something stands there that may be a checkpoint: a folder, or the options of an ELMo."""
     return place.is_dir() or holds_elmo(place)
@@ -93,6 +103,8 @@ def config_of_checkpoint(place: Path) -> ModelConfig:
     """
     if holds_elmo(place):
         return read_config(place)
+    if holds_openai_gpt(place):
+        return config_from_huggingface(describe_openai_gpt(place))
     described = read_json(inside(model_folder(place), CONFIG))
     if "wenmo_version" in described and "architectures" not in described:
         raise InputError(f"{place}: a model that only wenmo has; go on with it by --from {place}")
@@ -105,7 +117,7 @@ def weights_of_checkpoint(place: Path) -> dict[str, Tensor]:
     Raises:
         InputError: they cannot be read.
     """
-    return (read_elmo(place) if holds_elmo(place) else read_checkpoint(model_folder(place))).weights
+    return (read_elmo(place) if holds_elmo(place) else read_any(model_folder(place))).weights
 
 
 def _tokenizer_of(place: Path, config: ModelConfig, vectors: SentenceVectors) -> AnyTokenizer:

@@ -2,9 +2,9 @@
 
 A ``tokenizer.json`` says all. Older folders have the parts alone: ``vocab.txt`` is a WordPiece vocabulary (Devlin et
 al. 2019), ``vocab.json`` with ``merges.txt`` a BPE over bytes (Radford et al. 2019) or, where tokens end in ``</w>``,
-over characters (Radford et al. 2018). What else such a folder leaves to the reader's code is here as `transformers` has
-it. Which kind of BPE it is, and whether there are ``<s>`` and ``</s>`` around a text, is seen in the vocabulary and not
-in the name of a model.
+over characters (Radford et al. 2018, who call the two files otherwise). What else such a folder leaves to the reader's
+code is here as `transformers` has it. Which kind of BPE it is, and whether there are ``<s>`` and ``</s>`` around a
+text, is seen in the vocabulary and not in the name of a model.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,9 @@ TOKENIZER, CONFIG, SPECIAL_MAP, ADDED = (
     "added_tokens.json",
 )
 WORD_PIECES, PAIRS, MERGES = "vocab.txt", "vocab.json", "merges.txt"
-FILES = (TOKENIZER, CONFIG, SPECIAL_MAP, ADDED, WORD_PIECES, PAIRS, MERGES)
+OPENAI_NAMES = {"encoder_bpe_40000.json": PAIRS, "vocab_40000.bpe": MERGES}
+"""What OpenAI's folder of GPT calls them."""
+FILES = (TOKENIZER, CONFIG, SPECIAL_MAP, ADDED, WORD_PIECES, PAIRS, MERGES, *OPENAI_NAMES)
 """All that is read here."""
 
 _OLD_NAMES = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
@@ -56,7 +58,8 @@ def read_backend(folder: Path, described: Mapping[str, Any]) -> tokenizers.Token
     Raises:
         InputError: there is none, or a file is damaged.
     """
-    makers = ((TOKENIZER, _whole), (WORD_PIECES, _word_pieces), (PAIRS, _byte_pairs))
+    openai_pairs = next(iter(OPENAI_NAMES))
+    makers = ((TOKENIZER, _whole), (WORD_PIECES, _word_pieces), (PAIRS, _byte_pairs), (openai_pairs, _byte_pairs))
     for name, make in makers:
         if (folder / name).is_file():
             try:
@@ -107,9 +110,10 @@ def _word_pieces(folder: Path, described: Mapping[str, Any]) -> tokenizers.Token
 
 def _byte_pairs(folder: Path, described: Mapping[str, Any]) -> tokenizers.Tokenizer:
     """BPE as in GPT-2 and RoBERTa, or as in GPT."""
-    if not (folder / MERGES).is_file():
-        raise InputError(f"{folder}: {PAIRS} without {MERGES}; copy the whole folder")
-    vocabulary, merges = models.BPE.read_file(str(folder / PAIRS), str(folder / MERGES))
+    pairs_file, merges_file = (PAIRS, MERGES) if (folder / PAIRS).is_file() else OPENAI_NAMES
+    if not (folder / merges_file).is_file():
+        raise InputError(f"{folder}: {pairs_file} without {merges_file}; copy the whole folder")
+    vocabulary, merges = models.BPE.read_file(str(folder / pairs_file), str(folder / merges_file))
     if any(token.endswith(_WORD_END) for token in vocabulary):
         return _character_pairs(folder, vocabulary, merges, described)
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges, fuse_unk=False))
