@@ -15,7 +15,8 @@ def import_(
         str,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="A folder of transformers or sentence-transformers; OpenAI's of GPT; or an ELMo's options.json.",
+            help="A folder of transformers or sentence-transformers, or its name on the hub; OpenAI's folder of GPT; "
+            "or an ELMo's options.json.",
         ),
     ],
     *,

@@ -16,6 +16,7 @@ from wenmo.folder import CARD, CONFIG, WEIGHTS, ModelFolder, open_any, write_jso
 from wenmo.interchange import elmo_verification
 from wenmo.interchange.allennlp import OPTIONS, find_weights, holds_elmo, read_arrays, read_elmo
 from wenmo.interchange.checkpoint import Checkpoint
+from wenmo.interchange.hub import place_of
 from wenmo.interchange.huggingface import read_checkpoint, to_huggingface
 from wenmo.interchange.openai_gpt import holds_openai_gpt
 from wenmo.interchange.opening import read_any
@@ -71,8 +72,8 @@ def import_checkpoint(checkpoint: str | Path, *, out: str | Path, verify: bool =
     """Take a checkpoint of transformers over into a folder, for wenmo and for transformers; or an ELMo, for wenmo.
 
     Args:
-        checkpoint: the folder, or the file of its weights or settings; also a folder of sentence-transformers, and the
-            ``options.json`` of an ELMo.
+        checkpoint: the folder, or the file of its weights or settings, or its name on the hub; also a folder of
+            sentence-transformers, and the ``options.json`` of an ELMo.
         out: the folder to make.
         verify: compare what the new folder gives with what transformers makes of the checkpoint, layer by layer.
 
@@ -85,9 +86,10 @@ def import_checkpoint(checkpoint: str | Path, *, out: str | Path, verify: bool =
         JobError: a file could not be written.
     """
     _refuse_to_write_over(Path(out))
-    if holds_elmo(Path(checkpoint)):
-        return import_elmo(Path(checkpoint), Path(out), verify=verify)
-    folder, made = _folder_of(Path(checkpoint)), Path(out)
+    source = place_of(checkpoint)
+    if holds_elmo(source):
+        return import_elmo(source, Path(out), verify=verify)
+    folder, made = _folder_of(source), Path(out)
     if verify and holds_openai_gpt(folder):
         raise InputError(f"--verify: transformers does not read the files of {checkpoint}; leave it out")
     if verify:

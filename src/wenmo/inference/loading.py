@@ -10,6 +10,7 @@ from wenmo.inference.elmo_embedder import ElmoEmbedder
 from wenmo.inference.embedder import Embedder
 from wenmo.inference.predictor import Predictor
 from wenmo.interchange.allennlp import holds_elmo
+from wenmo.interchange.hub import place_of
 
 _CLASSES = {
     "classify": ("wenmo.inference.predictor", "Predictor"),
@@ -42,8 +43,8 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
     """Load a model folder for use.
 
     Args:
-        path: what `wenmo.train` or `wenmo.compare` made, a folder of transformers, or the ``options.json`` of an ELMo
-            beside its weights.
+        path: what `wenmo.train` or `wenmo.compare` made, a folder of transformers, the ``options.json`` of an ELMo
+            beside its weights, or ``owner/name`` of a model on the hub.
         device: such as ``cpu`` or ``cuda:1``; empty: a GPU where there is one.
         precision: ``float32`` or ``bfloat16``.
         runtime: what runs the model: ``torch``, ``packed`` (faster, for a TextCNN, a recurrent model or a Transformer
@@ -59,9 +60,10 @@ def load(path: str | Path, *, device: str = "", precision: str = "float32", runt
     Raises:
         InputError: the folder is not a whole model, or one of the settings cannot work.
     """
-    if holds_elmo(Path(path)):
-        return ElmoEmbedder.open(Path(path), device=device, precision=precision, runtime=runtime)
-    folder = open_any(Path(path))
+    place = place_of(path, fetch_plain=False)
+    if holds_elmo(place):
+        return ElmoEmbedder.open(place, device=device, precision=precision, runtime=runtime)
+    folder = open_any(place)
     if not isinstance(folder, ModelFolder):
         return Embedder.of_folder(folder, str(path), device=device, precision=precision, runtime=runtime)
     module, name = _CLASSES[folder.task.config.task]

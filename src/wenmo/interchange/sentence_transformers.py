@@ -12,6 +12,8 @@ from wenmo.interchange.weight_files import inside, read_json
 MODULES = "modules.json"
 _TRANSFORMER, _POOLING, _NORMALIZE = "Transformer", "Pooling", "Normalize"
 _LIMITS = ("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json")
+BESIDE = (MODULES, *_LIMITS, "config_sentence_transformers.json")
+"""Files of values in such a folder, beside those of the transformer itself."""
 _POOLINGS = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
 """Theirs to ours."""
 _OLD = {
@@ -47,6 +49,15 @@ def model_folder(folder: Path) -> Path:
         InputError: it is not a list of modules, or a name leads out of the folder.
     """
     return next((place for kind, place in _modules(folder) if kind == _TRANSFORMER), folder)
+
+
+def module_folders(folder: Path) -> list[Path]:
+    """Where the steps stand that have settings of their own.
+
+    Raises:
+        InputError: as `model_folder`.
+    """
+    return [place for kind, place in _modules(folder) if kind != _NORMALIZE]
 
 
 def sentence_vectors(folder: Path) -> SentenceVectors:

@@ -42,6 +42,18 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     raise InputError(f"{folder}: there are no weights; looked for {', '.join(_LOOKED_FOR)}; copy the whole folder")
 
 
+def holds_all_weights(folder: Path) -> bool:
+    """Whether weights are there, and of several files all that their index names.
+
+    Raises:
+        InputError: an index is damaged, or a name leads out of the folder.
+    """
+    for name in _LOOKED_FOR:
+        if (folder / name).is_file():
+            return name in SINGLE or all(path.is_file() for path in _shards(folder, name)[1].values())
+    return False
+
+
 def read_weight_file(path: Path) -> dict[str, Tensor]:
     """The tensors of one file.
 
@@ -63,8 +75,9 @@ def inside(folder: Path, name: str) -> Path:
         raise InputError(f"{folder}: {name!r} is not the plain name of a file in this folder; do not trust its files")
     path = folder / name
     target, root = path.resolve(), folder.resolve()
-    # The hub's cache keeps each file once, in `blobs`, and links to it from `snapshots/REVISION`.
-    blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    # The hub's cache keeps each file once, in `blobs`, and links to it from `snapshots/REVISION` and folders there.
+    snapshots = next((each for each in root.parents if each.name == "snapshots"), None)
+    blobs = root if snapshots is None else snapshots.parent / "blobs"
     if not (target.is_relative_to(root) or target.is_relative_to(blobs)):
         raise InputError(f"{path}: a link that leaves the folder, to {target}; copy the file itself into the folder")
     return path
@@ -136,11 +149,16 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return dict(weights)
 
 
-def _read_shards(folder: Path, index: str) -> dict[str, Tensor]:
+def _shards(folder: Path, index: str) -> tuple[dict[str, str], dict[str, Path]]:
+    """In which file each weight stands, and the files."""
     places = read_json(inside(folder, index)).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(each, str) for each in places.values()):
         raise InputError(f"{folder / index}: it has no weight_map from weights to files; copy it again")
-    files = {name: inside(folder, name) for name in sorted(set(places.values()))}
+    return places, {name: inside(folder, name) for name in sorted(set(places.values()))}
+
+
+def _read_shards(folder: Path, index: str) -> dict[str, Tensor]:
+    places, files = _shards(folder, index)
     missing = [name for name, path in files.items() if not path.is_file()]
     if missing:
         raise InputError(f"{folder / index}: {len(missing)} of {len(files)} shards missing: {', '.join(missing)}")

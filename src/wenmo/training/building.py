@@ -24,7 +24,7 @@ from wenmo.text.tokenizer_config import PRETRAINED
 from wenmo.text.tokenizers import Tokenizer
 from wenmo.text.vectors import Coverage, WordVectors, initial_embeddings, read_vectors
 from wenmo.training.corpus import Corpus
-from wenmo.training.recipe import Recipe, located, refuse_unable
+from wenmo.training.recipe import Recipe, checkpoint_place, located, refuse_unable
 from wenmo.training.starting import load_start, new_tokens, start_head, tokenizer_of_checkpoint
 
 
@@ -52,7 +52,7 @@ def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
     """The tokenizer of the checkpoint that a run starts from, or of these texts and, where wanted, the word vectors."""
     marked = getattr(recipe.task, "markers", False)
     if (recipe.checkpoint or (recipe.features and not marked)) and not recipe.extractor.reads_bytes:
-        found = tokenizer_of_checkpoint(Path(located(recipe.pretrained)), recipe.data.tokenizer)
+        found = tokenizer_of_checkpoint(checkpoint_place(recipe.pretrained), recipe.data.tokenizer)
         return found.with_markers() if marked else found
     if marked:
         raise InputError("task.markers: they are put around the texts of a checkpoint; name one, or leave it out")
@@ -99,7 +99,7 @@ def build_task(
     task.take_tokenizer(tokenizer)
     task.initialize(torch.Generator().manual_seed(recipe.training.seed))
     if recipe.checkpoint:
-        place = Path(located(recipe.checkpoint))
+        place = checkpoint_place(recipe.checkpoint)
         load_start(
             task.extractor,
             config,
@@ -110,7 +110,7 @@ def build_task(
         start_head(task, recipe.training.seed)
     if recipe.features and before is None:
         frozen = cast(nn.Module, task.extractor.frozen)
-        load_start(frozen, recipe.features.model, Path(located(recipe.features.checkpoint)))
+        load_start(frozen, recipe.features.model, checkpoint_place(recipe.features.checkpoint))
     coverage = None
     if vectors is not None:
         counts = Counter(token for text in recipe.task.texts(rows) for token in tokenizer.tokenize(text))

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from wenmo.errors import InputError
+from wenmo.interchange.hub import place_of
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import Preset, config_class, preset
 from wenmo.models.stacked import StackedConfig, on_vectors
@@ -71,7 +72,7 @@ class Recipe(Settings):
     task: Annotated[TaskConfig, BeforeValidator(_task), PlainSerializer(config_to_dict)] = ClassificationConfig()
     training: TrainingSettings = TrainingSettings()
     checkpoint: str | None = None
-    """The folder of a pre-trained model to start from, with its tokenizer and its weights."""
+    """The folder of a pre-trained model to start from, with its tokenizer and its weights, or its name on the hub."""
     features: FeatureSettings | None = None
     """What ``model`` reads in the place of words."""
 
@@ -151,7 +152,7 @@ class Recipe(Settings):
         if whole:
             wanted = {"model_type": whole}
         elif checkpoint:
-            wanted = {"model_type": model_type_of_checkpoint(located(checkpoint))}
+            wanted = {"model_type": model_type_of_checkpoint(str(checkpoint_place(checkpoint)))}
         elif name:
             chosen = preset(name)
             wanted = _model_values(chosen)
@@ -169,7 +170,7 @@ class Recipe(Settings):
         said = [below, {**from_file, "model": in_file}, *over]
         task = _task_of(reduce(_merge, said, merged))
         of_task = {**task_config_class(task).defaults, "task": {"task": task}}
-        of_start = settings_of_checkpoint(located(checkpoint), name, task) if checkpoint else {}
+        of_start = settings_of_checkpoint(str(checkpoint_place(checkpoint)), name, task) if checkpoint else {}
         start = of_start | ({"checkpoint": checkpoint} if checkpoint else {})
         of_features = settings_of_features(located, features) if features else {}
         merged = reduce(_merge, [of_task, start, of_features, *said], merged)
@@ -267,6 +268,15 @@ def located(source: str) -> str:
     folder = os.environ.get("WENMO_DATA", "")
     there = Path(folder) / source
     return str(there) if folder and not Path(source).exists() and there.exists() else source
+
+
+def checkpoint_place(checkpoint: str) -> Path:
+    """Where the checkpoint of a recipe lies: as `located`, or else by its name on the hub.
+
+    Raises:
+        InputError: it has such a name, and is neither in the hub's cache nor can it be fetched.
+    """
+    return place_of(located(checkpoint))
 
 
 def _parse_override(text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wenmo.errors import InputError
+from wenmo.interchange.hub import cached_folder, may_be_name, place_of
 from wenmo.interchange.opening import config_of_checkpoint, is_checkpoint, read_tokenizer, weights_of_checkpoint
 from wenmo.interchange.task_weights import classifier_has_bias
 from wenmo.models.config import ModelConfig
@@ -65,13 +66,19 @@ def name_and_folder(model: str) -> tuple[str, str]:
     """
     name, colon, folder = model.partition(":")
     if not (colon and name in presets()):
-        is_there = model not in presets() and is_checkpoint(Path(model).expanduser())
+        is_there = model not in presets() and (is_checkpoint(Path(model).expanduser()) or _is_on_the_hub(model))
         return ("", model) if is_there else (model, "")
-    if not is_checkpoint(Path(folder).expanduser()):
+    if not (is_checkpoint(Path(folder).expanduser()) or may_be_name(folder)):
         raise InputError(
-            f"--model {model}: there is no folder {folder!r}; behind {name}: stands the folder of a checkpoint"
+            f"--model {model}: there is no folder {folder!r}; behind {name}: stands the folder of a checkpoint, or its "
+            "name on the hub"
         )
     return name, folder
+
+
+def _is_on_the_hub(model: str) -> bool:
+    """Whether what names no model here names one there; without an owner, it has to be in the cache."""
+    return may_be_name(model) and ("/" in model or cached_folder(model) is not None)
 
 
 def name_and_features(model: str) -> tuple[str, str]:
@@ -92,11 +99,12 @@ def settings_of_features(located: Callable[[str], str], checkpoint: str) -> dict
     """
     name, folder = name_and_folder(checkpoint)
     folder = folder or located(checkpoint)
-    if not is_checkpoint(Path(folder).expanduser()):
+    place = place_of(located(folder))
+    if not is_checkpoint(place):
         raise InputError(
             f"--features {checkpoint}: there is no such folder; features are those of a checkpoint, as in bert:FOLDER"
         )
-    start = settings_of_checkpoint(located(folder), name, "")
+    start = settings_of_checkpoint(str(place), name, "")
     return {"features": {"checkpoint": folder, "model": start["model"]}, "data": start["data"]}
 
 
