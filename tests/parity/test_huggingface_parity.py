@@ -18,7 +18,7 @@ from torch import Tensor
 from wenmo.features import Features, TokenBatch
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import from_huggingface, read_checkpoint, to_huggingface
-from wenmo.interchange.verification import CheckpointModel, first_difference, name_there
+from wenmo.interchange.verification import CheckpointModel, first_difference, logits_there
 from wenmo.models.registry import build_model
 
 SIZES = {
@@ -47,7 +47,7 @@ class Kind(NamedTuple):
 
 
 _OF_BERT = ("Model", "ForPreTraining", "ForMaskedLM", "ForNextSentencePrediction")
-_LABELS = ("ForSequenceClassification", "ForTokenClassification")
+_LABELS = ("ForMultipleChoice", "ForSequenceClassification", "ForTokenClassification")
 KINDS = {
     "bert": Kind("Bert", SIZES, (*_OF_BERT, *_LABELS)),
     "bert-tanh-gelu": Kind("Bert", SIZES | {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5}, ("ForMaskedLM",)),
@@ -66,8 +66,8 @@ KINDS = {
     "ernie2": Kind(
         "Ernie", SIZES | {"use_task_id": True, "task_type_vocab_size": 4, "type_vocab_size": 4}, (*_OF_BERT, *_LABELS)
     ),
-    "gpt": Kind("OpenAIGPT", GPT, ("LMHeadModel", "ForSequenceClassification")),
-    "gpt2": Kind("GPT2", GPT | {"n_inner": 12}, ("LMHeadModel", *_LABELS)),
+    "gpt": Kind("OpenAIGPT", GPT, ("LMHeadModel", "DoubleHeadsModel", "ForSequenceClassification")),
+    "gpt2": Kind("GPT2", GPT | {"n_inner": 12}, ("LMHeadModel", "DoubleHeadsModel", *_LABELS[1:])),
     "gpt2-untied": Kind("GPT2", GPT | {"tie_word_embeddings": False}, ("LMHeadModel",)),
 }  # fmt: skip
 CASES = [pytest.param(kind, head, id=f"{name}-{head}") for name, kind in KINDS.items() for head in kind.heads]
@@ -94,14 +94,15 @@ def batch_for(kind: Kind) -> TokenBatch:
 
 def asked(oracle: Any, batch: TokenBatch) -> Any:
     """What transformers says to a batch."""
-    more = {name: getattr(batch, name) for name in ("token_type_ids", "task_type_ids")}
-    return oracle(
-        batch.input_ids,
-        attention_mask=batch.attention_mask,
-        output_hidden_states=True,
-        output_attentions=True,
-        **{name: value for name, value in more.items() if value is not None},
-    )
+    names = ("input_ids", "attention_mask", "token_type_ids", "task_type_ids")
+    given = {name: value for name in names if (value := getattr(batch, name)) is not None}
+    if type(oracle).__name__.endswith(("ForMultipleChoice", "DoubleHeadsModel")):  # the texts answer one question
+        # but for their tasks, which transformers takes as rows
+        given = {name: x if name == "task_type_ids" else x.unsqueeze(0) for name, x in given.items()}
+    if type(oracle).__name__.endswith("DoubleHeadsModel"):
+        given["mc_token_ids"] = torch.tensor([[6, 3]])
+        del given["attention_mask"]  # transformers cannot take one of several answers; no token sees those behind it
+    return oracle(output_hidden_states=True, output_attentions=True, **given)
 
 
 def ours_of(oracle: Any, folder: Path) -> tuple[Checkpoint, CheckpointModel]:
@@ -123,7 +124,7 @@ def pairs_of_outputs(
     pairs = []
     assert features.hidden_states is not None and features.attentions is not None
     for mine, theirs in zip(features.hidden_states, expected.hidden_states, strict=True):
-        pairs.append((mine[text], theirs[text]))
+        pairs.append((mine[text], theirs.flatten(0, -3)[text]))
     for mine, theirs in zip(features.attentions, expected.attentions, strict=True):
         pairs.append((mine.transpose(1, 2)[text], theirs.transpose(1, 2)[text]))
     if "last_hidden_state" in expected:
@@ -132,7 +133,7 @@ def pairs_of_outputs(
         pairs.append((features.pooler_output, expected.pooler_output))
     logits = ours.logits(features)
     for name, mine in logits.items():
-        theirs = expected[name_there(name, logits)]
+        theirs = logits_there(name, logits, expected)
         of_tokens = theirs.shape[:2] == mask.shape
         pairs.append((mine[text], theirs[text]) if of_tokens else (mine, theirs))
     assert len(pairs) > 5

@@ -14,6 +14,7 @@ import transformers
 import wenmo
 from wenmo.data.choices import read_choices
 from wenmo.data.long_texts import LongTexts
+from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
@@ -138,6 +139,7 @@ def test_a_softmax_goes_over_the_answers_of_one_context_by_hand() -> None:
     task = make_task()
     with torch.no_grad():
         task.score_layer.weight.copy_(torch.eye(8)[:1])
+        task.score_layer.bias.zero_()
     vectors = torch.zeros(5, 8)
     vectors[:, 0] = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
     logits = task.logits(vectors, torch.tensor([2, 3]))
@@ -170,26 +172,71 @@ def test_the_loss_is_that_of_each_question_alone_and_a_share_of_the_language_los
     some = Example(batch=example.batch, labels=torch.tensor([-100, 0]), choice_sizes=example.choice_sizes)
     torch.testing.assert_close(with_language(some), (wanted[1] + 0.5 * language[1], torch.tensor(1)), rtol=0, atol=1e-5)
     with_language(example)[0].backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in with_language.parameters())
+    trained = {name: p.grad for name, p in with_language.named_parameters() if p.requires_grad}
+    assert all(grad is not None and grad.isfinite().all() for grad in trained.values())
+    assert {name for name, _ in with_language.named_parameters()} - trained.keys() == {"score_layer.bias"}
 
 
 def test_scores_are_those_of_transformers_multiple_choice(
     tmp_path: Path, save_bert: Callable[..., Any], write: Callable[..., Path]
 ) -> None:
     theirs = save_bert(tmp_path / "bert", "BertForMultipleChoice")
-    still = ["training.learning_rate=0.0", "training.max_epochs=1"]
-    data = write(*learnable())
-    wenmo.train(data, dev=data, model=str(tmp_path / "bert"), out=tmp_path / "out", overrides=still)
-    model = wenmo.load(tmp_path / "out")
-    with torch.no_grad():
-        model.task.score_layer.weight.copy_(theirs.classifier.weight)
+    model = wenmo.load(tmp_path / "bert")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "bert")
     choices = ["bad plot", "good", "the story"]
     given = tokenizer(["a great film"] * 3, choices, return_tensors="pt", padding=True)
     with torch.no_grad():
-        wanted = theirs(**{name: x.unsqueeze(0) for name, x in given.items()}).logits[0].softmax(dim=0)
+        wanted = theirs(**{name: x.unsqueeze(0) for name, x in given.items()}).logits[0]
+    torch.testing.assert_close(scores_of(model, "a great film", choices), wanted, rtol=0, atol=1e-5)
     found = model.predict([("a great film", choices)])[0].probabilities
-    np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found, wanted.softmax(dim=0).numpy(), rtol=0, atol=1e-5)
+    data = write(*learnable())
+    wenmo.train(data, dev=data, model=str(tmp_path / "bert"), out=tmp_path / "out", overrides=["training.max_steps=3"])
+    assert wenmo.export_model(tmp_path / "out", out=tmp_path / "back")["architecture"] == "BertForMultipleChoice"
+    again = transformers.AutoModelForMultipleChoice.from_pretrained(tmp_path / "back").eval()
+    with torch.no_grad():
+        wanted = again(**{name: x.unsqueeze(0) for name, x in given.items()}).logits[0]
+    trained = wenmo.load(tmp_path / "out")
+    torch.testing.assert_close(scores_of(trained, "a great film", choices), wanted, rtol=0, atol=1e-5)
+    assert wenmo.import_checkpoint(tmp_path / "back", out=tmp_path / "taken", verify=True)["verified"]
+
+
+def scores_of(model: Any, context: str, choices: list[str]) -> torch.Tensor:
+    """Before the softmax."""
+    columns = model.task.config.columns([Row(context, choices=tuple(choices))], model.tokenizer, LongTexts())
+    example = model.task.example(TokenStore.from_rows(**columns), np.arange(1))
+    with torch.no_grad():
+        return model.task.logits(model.task.extractor(example.batch).pooler_output, example.choice_sizes)[0]
+
+
+def test_a_gpt_that_chooses_is_one_of_two_heads_in_transformers(
+    gpt: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = write(*learnable())
+    wenmo.train(data, dev=data, model=str(gpt), out=tmp_path / "out", overrides=["training.max_steps=3"])
+    assert wenmo.export_model(tmp_path / "out", out=tmp_path / "back")["architecture"] == "GPT2DoubleHeadsModel"
+    theirs, info = transformers.GPT2DoubleHeadsModel.from_pretrained(tmp_path / "back", output_loading_info=True)
+    assert not any(info.values()), info
+    model, choices = wenmo.load(tmp_path / "out"), ["good film", "the bad"]
+    columns = model.task.config.columns([Row("a plot", choices=tuple(choices))], model.tokenizer, LongTexts())
+    ids = torch.from_numpy(columns["input_ids"][0].astype(np.int64)).view(1, 2, -1)
+    assert ids[0, :, -1].tolist() == [12, 12]  # [extract], off which an answer is read
+    with torch.no_grad():
+        said = theirs.eval()(ids, mc_token_ids=torch.full((1, 2), ids.size(2) - 1))
+    torch.testing.assert_close(scores_of(model, "a plot", choices), said.mc_logits[0], rtol=0, atol=1e-5)
+    opened = wenmo.load(tmp_path / "back")
+    torch.testing.assert_close(scores_of(opened, "a plot", choices), said.mc_logits[0], rtol=0, atol=1e-5)
+    described = json.loads((tmp_path / "back" / "config.json").read_text()) | {"summary_type": "mean"}
+    (tmp_path / "back" / "config.json").write_text(json.dumps(described))
+    with pytest.raises(InputError, match="summary_type is 'mean', and of GPT2DoubleHeadsModel"):
+        wenmo.load(tmp_path / "back")
+
+
+def test_models_that_choose_are_compared(gpt: Path, write: Callable[..., Path], tmp_path: Path) -> None:
+    data, quick = write(*learnable()), ["training.max_epochs=1"]
+    found = wenmo.compare(data, models=["transformer", f"gpt2:{gpt}"], out=tmp_path / "cmp", overrides=quick)
+    assert [row["metric"] for row in found.values["rows"]] == ["accuracy", "accuracy"]
+    assert len(wenmo.load(found.winner).predict([("the a", ["good film", "bad film"])])[0].probabilities) == 2
 
 
 # ---- from data to answers --------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME[:FOLDER]",
-            help="A name from `wenmo models`, with or without the checkpoint to start from, a folder or a name on the hub; "
-            "or a recipe names it.",
+            help="A name from `wenmo models`, with or without the checkpoint to start from, a folder or a name on the "
+            "hub; or a recipe names it.",
         ),
     ] = None,
     features: Annotated[

@@ -19,7 +19,7 @@ class Checkpoint:
     heads: dict[str, Tensor] = field(default_factory=dict)
     """What stands on the extractor: ``masked_lm.*``, ``next_sentence.*``, ``replaced_token.*`` as in
     `wenmo.models.pretraining_heads`, ``causal_lm.weight`` where it is not the words' table, ``classifier.*`` for the
-    labels of a text, ``tagger.*`` for those of each token."""
+    labels of a text, ``tagger.*`` for those of each token, ``chooser.*`` for the score of an answer."""
     family: str = ""
     """What the other system calls the architecture: ``bert``, ``gpt2``."""
     described: dict[str, Any] = field(default_factory=dict)

@@ -71,6 +71,7 @@ def _bert_heads(name: str) -> dict[str, Head]:
         ),
         "classifier": Head(architecture=f"{name}ForSequenceClassification", modules={"classifier": "classifier"}),
         "tagger": Head(architecture=f"{name}ForTokenClassification", modules={"tagger": "classifier"}),
+        "chooser": Head(architecture=f"{name}ForMultipleChoice", modules={"chooser": "classifier"}),
     }
 
 
@@ -134,6 +135,7 @@ _ROBERTA = Family(
             takes_pooler="classifier.dense",
         ),
         "tagger": Head(architecture="RobertaForTokenClassification", modules={"tagger": "classifier"}),
+        "chooser": Head(architecture="RobertaForMultipleChoice", modules={"chooser": "classifier"}),
     },
     copies={"lm_head.decoder.weight": "embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"},
     masked_lm_act="gelu",
@@ -189,6 +191,11 @@ _DISTILBERT = Family(
             takes_pooler="pre_classifier",
         ),
         "tagger": Head(architecture="DistilBertForTokenClassification", modules={"tagger": "classifier"}),
+        "chooser": Head(
+            architecture="DistilBertForMultipleChoice",
+            modules={"chooser": "classifier"},
+            takes_pooler="pre_classifier",
+        ),
     },
     copies={"vocab_projector.weight": "embeddings.word_embeddings.weight"},
 )
@@ -233,6 +240,12 @@ _ELECTRA = Family(
             takes_pooler="classifier.dense",
         ),
         "tagger": Head(architecture="ElectraForTokenClassification", modules={"tagger": "classifier"}),
+        "chooser": Head(
+            architecture="ElectraForMultipleChoice",
+            modules={"chooser": "classifier"},
+            takes_pooler="sequence_summary.summary",
+            required={"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu"},
+        ),
     },
     copies={"generator_lm_head.weight": "embeddings.word_embeddings.weight"},
     masked_lm_act="gelu",
@@ -257,6 +270,21 @@ _GPT_FIELDS = {
 _CAUSAL_LM = {"causal_lm.weight": "lm_head.weight"}
 _SCORE = {"classifier.weight": "score.weight"}
 
+
+def _double_head(architecture: str) -> Head:
+    """The score of an answer, read off its last token, beside the language model."""
+    return Head(
+        architecture=architecture,
+        modules={"chooser": "multiple_choice_head.summary"},
+        required={
+            "summary_type": "cls_index",
+            "summary_use_proj": True,
+            "summary_activation": None,
+            "summary_proj_to_labels": True,
+        },
+    )
+
+
 _GPT = Family(
     name="openai-gpt",
     model_type="gpt",
@@ -278,6 +306,7 @@ _GPT = Family(
     heads={
         "causal_lm": Head(architecture="OpenAIGPTLMHeadModel", tensors=_CAUSAL_LM),
         "classifier": Head(architecture="OpenAIGPTForSequenceClassification", tensors=_SCORE),
+        "chooser": _double_head("OpenAIGPTDoubleHeadsModel"),
     },
     copies={"lm_head.weight": "tokens_embed.weight"},
     buffers=("position_ids", ".attn.bias"),
@@ -309,6 +338,7 @@ _GPT2 = Family(
     heads={
         "causal_lm": Head(architecture="GPT2LMHeadModel", tensors=_CAUSAL_LM),
         "classifier": Head(architecture="GPT2ForSequenceClassification", tensors=_SCORE),
+        "chooser": _double_head("GPT2DoubleHeadsModel"),
         "tagger": Head(architecture="GPT2ForTokenClassification", modules={"tagger": "classifier"}),
     },
     copies={"lm_head.weight": "wte.weight"},

@@ -30,6 +30,8 @@ class Head:
     """By their full names."""
     takes_pooler: str = ""
     """Where the pooler stands, if the head brings one of its own."""
+    required: Mapping[str, Any] = field(default_factory=dict)
+    """As that of `Family`, where the head is read."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from wenmo.interchange.huggingface_config import (
     family_named,
     family_of,
     fields_left_out,
+    refuse_other_values,
     with_pooler,
 )
 from wenmo.interchange.weight_files import inside, read_json, read_weights
@@ -33,6 +34,8 @@ from wenmo.models.shapes import shapes_only
 from wenmo.models.stack import StackConfig
 
 CONFIG = "config.json"
+_OUTPUTS = ("classifier", "tagger", "chooser")
+"""Heads that are the output of a task."""
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -78,6 +81,7 @@ def from_huggingface(described: Mapping[str, Any], weights: Mapping[str, Tensor]
         settled = replace(settled, tie_word_embeddings=tied)  # type: ignore[call-arg]
     for name in heads:
         _check_activation(name, settled, family)
+        refuse_other_values(described, family.heads[name].required, family.heads[name].architecture)
     found = reading.take_extractor(settled, pooler)
     on_top = {name: tensor for each in heads for name, tensor in reading.take_head(each, settled).items()}
     if "classifier.weight" in on_top:  # GPT's has no bias there
@@ -183,6 +187,9 @@ class _Reading:
         present = [name for name, head in self.family.heads.items() if self._has(head)]
         poolers = [self.family.heads[name].takes_pooler for name in present] + [self.family.pooler]
         pooler = next((name for name in poolers if name and f"{name}.weight" in self.theirs), "")
+        if "chooser" in present and {"classifier", "tagger"} & set(present):  # all under one name
+            chooses = "ForMultipleChoice" in str(described.get("architectures"))
+            present = [name for name in present if (name == "chooser") == chooses or name not in _OUTPUTS]
         if {"classifier", "tagger"} <= set(present):
             present.remove("classifier" if self._labels_tokens(described, pooler) else "tagger")
         if pooler and pooler != self.family.pooler:
@@ -221,7 +228,7 @@ class _Reading:
         if module is not None:
             return self._take(rules, {f"{name}.{each}": weight.shape for each, weight in module.state_dict().items()})
         outputs = [len(tensor) for rule in rules[:1] if (tensor := self.theirs.get(rule.theirs[0])) is not None]
-        num_outputs = outputs[0] if outputs else 0
+        num_outputs = 1 if name == "chooser" else outputs[0] if outputs else 0
         shapes = {"weight": torch.Size([num_outputs, config.hidden_size]), "bias": torch.Size([num_outputs])}
         return self._take(rules, {rule.ours: shapes[rule.ours.rpartition(".")[2]] for rule in rules})
 
@@ -321,7 +328,7 @@ def _place_of_pooler(family: Family, heads: list[str], config: StackConfig) -> s
     place = next((family.heads[name].takes_pooler for name in heads if family.heads[name].takes_pooler), family.pooler)
     if getattr(config, "pooler", "") == "dense":
         return place
-    wants = {"next_sentence", *(["classifier"] if place else [])} & set(heads)
+    wants = {"next_sentence", *(["classifier", "chooser"] if place else [])} & set(heads)
     if wants:
         raise InputError(
             f"{family.heads[min(wants)].architecture} of transformers has a layer over the first token, and this model "

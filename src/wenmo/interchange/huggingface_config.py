@@ -22,11 +22,7 @@ def config_from_huggingface(values: Mapping[str, Any]) -> ModelConfig:
         InputError: the architecture is not one of ours, or a field has a value that we do not compute.
     """
     family = family_named(values.get("model_type"))
-    for name, value in family.required.items():
-        if values.get(name, value) != value:
-            raise InputError(
-                f"config.json: {name} is {values[name]!r}, and of {family.name} wenmo reads only those with {value!r}"
-            )
+    refuse_other_values(values, family.required, family.name)
     ours = {mine: values.get(name, default) for name, (mine, default) in family.fields.items()} | dict(family.fixed)
     for name, (mine, default) in family.fields.items():
         if not _is_like(ours[mine], default):
@@ -48,6 +44,19 @@ def config_from_huggingface(values: Mapping[str, Any]) -> ModelConfig:
         return config_class(family.model_type).from_dict(ours)
     except (TypeError, ValueError) as error:
         raise InputError(f"config.json: not the description of a {family.name} ({error}); copy it again") from error
+
+
+def refuse_other_values(values: Mapping[str, Any], required: Mapping[str, Any], kind: str) -> None:
+    """Refuse a ``config.json`` that asks for what we do not compute; what is not written has the required value.
+
+    Raises:
+        InputError: it does.
+    """
+    for name, value in required.items():
+        if values.get(name, value) != value:
+            raise InputError(
+                f"config.json: {name} is {values[name]!r}, and of {kind} wenmo reads only those with {value!r}"
+            )
 
 
 def _is_like(value: object, default: object) -> bool:

@@ -21,6 +21,7 @@ from wenmo.interchange.weight_files import inside, read_json
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model
 from wenmo.models.shapes import shapes_only
+from wenmo.tasks.choosing import ChoosingConfig
 from wenmo.tasks.classification import ClassificationConfig
 from wenmo.tasks.generation import GenerationConfig
 from wenmo.tasks.tagging import TaggingConfig
@@ -153,6 +154,8 @@ def _task_of(checkpoint: Checkpoint, folder: Path) -> TaskConfig | None:
             raise InputError(f"{folder}: its head gives one number and no label; wenmo has classifiers alone")
         several = described.get("problem_type") == "multi_label_classification"
         return ClassificationConfig(labels=labels, multi_label=several, dropout_prob=0.1)
+    if "chooser.weight" in checkpoint.heads:
+        return ChoosingConfig(dropout_prob=0.1)
     if "tagger.weight" in checkpoint.heads:
         labels = _labels(described, len(checkpoint.heads["tagger.weight"]))
         return _tagging_of(labels)

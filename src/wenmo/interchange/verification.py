@@ -3,7 +3,7 @@
 transformers is no part of wenmo; it has to be installed where somebody wants this.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -56,17 +56,32 @@ class CheckpointModel(nn.Module):
             if name == "masked_lm":
                 said[name] = head(states, self.extractor.word_table())  # type: ignore[operator]
             else:
-                said[name] = head(pooled if name in ("classifier", "next_sentence") else states)
+                said[name] = head(pooled if name in ("classifier", "next_sentence", "chooser") else states)
         if self.config.model_type == "gpt" and not said:
             said["causal_lm"] = F.linear(states, self.extractor.word_table())  # type: ignore[operator]
         return said
 
 
-def name_there(head: str, heads: Mapping[str, Any]) -> str:
-    """What transformers calls the logits of a head, where these heads stand together."""
+def logits_there(head: str, heads: Mapping[str, Any], said: Any) -> Tensor:
+    """The logits of a head in what transformers said, where these heads stand together; of answers, one a row."""
+    name = "logits"
     if {"masked_lm", "next_sentence"} <= heads.keys():
-        return {"masked_lm": "prediction_logits", "next_sentence": "seq_relationship_logits"}[head]
-    return "logits"
+        name = {"masked_lm": "prediction_logits", "next_sentence": "seq_relationship_logits"}[head]
+    if head == "chooser":
+        found: Tensor = said.get("mc_logits", said["logits"])
+        return found.view(-1, 1)
+    logits: Tensor = said[name]
+    return logits
+
+
+def inputs_there(batch: TokenBatch, heads: Iterable[str]) -> dict[str, Tensor]:
+    """A batch as transformers takes it; for a head that compares answers, all texts are answers to one question."""
+    names = ("input_ids", "attention_mask", "token_type_ids", "task_type_ids")
+    given: dict[str, Tensor] = {name: value for name in names if (value := getattr(batch, name)) is not None}
+    if "chooser" not in heads:
+        return given
+    # Of tasks, it takes the rows as they are read.
+    return {name: value if name == "task_type_ids" else value.unsqueeze(0) for name, value in given.items()}
 
 
 def first_difference(checkpoint: Checkpoint, folder: Path) -> str:
@@ -87,8 +102,12 @@ def first_difference(checkpoint: Checkpoint, folder: Path) -> str:
     batch = _texts(checkpoint.config, padding)
     with torch.no_grad():
         features = ours.extractor(batch, output_hidden_states=True)
+        inputs = inputs_there(batch, ours.heads)
+        if checkpoint.config.model_type == "gpt" and "chooser" in ours.heads:
+            inputs["mc_token_ids"] = batch.num_tokens.unsqueeze(0) - 1
+            del inputs["attention_mask"]  # it takes none of several answers, and no token sees the padding behind it
         try:
-            expected = oracle(output_hidden_states=True, **_inputs(batch))
+            expected = oracle(output_hidden_states=True, **inputs)
         except RuntimeError as error:  # such as one that wants float32 inside
             raise InputError(f"{folder}: transformers cannot run it in float64: {error}; leave --verify out") from error
     for name, mine, theirs in _side_by_side(features, ours.logits(features), expected, batch.attention_mask.bool()):
@@ -118,11 +137,11 @@ def _side_by_side(
     """What both give, without the padding, in the order in which it is computed."""
     assert features.hidden_states is not None
     for i, (mine, theirs) in enumerate(zip(features.hidden_states, expected.hidden_states, strict=True)):
-        yield (f"layer {i}" if i else "embeddings"), mine[text], theirs[text]
+        yield (f"layer {i}" if i else "embeddings"), mine[text], theirs.flatten(0, -3)[text]
     if expected.get("pooler_output") is not None:
         yield "pooler", features.pooler_output, expected.pooler_output
     for name, mine in logits.items():
-        theirs = expected[name_there(name, logits)]
+        theirs = logits_there(name, logits, expected)
         of_tokens = theirs.shape[:2] == text.shape
         yield f"head {name}", *((mine[text], theirs[text]) if of_tokens else (mine, theirs))
 
@@ -152,8 +171,3 @@ def _texts(config: StackConfig, padding: int) -> TokenBatch:
     if getattr(config, "task_type_vocab_size", 0) > 1:
         batch = replace(batch, task_type_ids=torch.ones_like(mask))
     return batch
-
-
-def _inputs(batch: TokenBatch) -> dict[str, Tensor]:
-    names = ("input_ids", "attention_mask", "token_type_ids", "task_type_ids")
-    return {name: value for name in names if (value := getattr(batch, name)) is not None}

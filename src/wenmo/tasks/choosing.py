@@ -5,7 +5,7 @@ context says how likely each is (Radford et al. 2018, section 3.3; Devlin et al.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, Self, Unpack, cast
@@ -134,12 +134,20 @@ class Choosing(Task):
         self.config = config
         self.metric = config.metric
         self.dropout = nn.Dropout(config.dropout_prob)
-        self.score_layer = nn.Linear(extractor_config.pooler_size, 1, bias=False)  # a softmax would not see a bias
+        self.score_layer = nn.Linear(extractor_config.pooler_size, 1)
+        # A softmax does not see it, so it stays as it is; other tools have one, and their scores are to be the same.
+        self.score_layer.bias.requires_grad_(False)
 
     def initialize(self, generator: torch.Generator) -> None:
         """The extractor's own; all answers start equally likely."""
         self.extractor.initialize(generator)  # type: ignore[operator]
         nn.init.zeros_(self.score_layer.weight)
+        nn.init.zeros_(self.score_layer.bias)
+
+    @property
+    def shared_heads(self) -> Mapping[str, str]:
+        """The scores."""
+        return {"score_layer": "chooser"}
 
     def logits(self, vectors: Tensor, sizes: Tensor) -> Tensor:
         """The scores of answers, beside each other for each context.
