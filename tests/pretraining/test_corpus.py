@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -252,14 +253,10 @@ def test_a_finished_corpus_is_opened_again_and_never_another_one(tmp_path: Path)
 
 @dataclass(frozen=True)
 class Failing(Chapters):
-    """Finds nothing in the text of one chapter but a way to end its process."""
-
-    signal: int = 0
+    """Cannot do one chapter."""
 
     def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
         if any("第40章" in text for text in texts):
-            if self.signal:
-                os.kill(os.getpid(), self.signal)
             raise ValueError("no good")
         return super().annotate(texts)
 
@@ -299,76 +296,129 @@ def test_sources_that_changed_since_the_making_began_are_refused(tmp_path: Path)
 
 
 SCRIPT = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from wenmo.pretraining.corpus import make_corpus
 from wenmo.pretraining.settings import CorpusSettings
 from wenmo.text.tokenizers import Tokenizer, TokenizerConfig
-sys.path.insert(0, {tests!r})
+
+class Nothing:
+    def __init__(self, deadly):
+        self.deadly = deadly
+
+    def annotate(self, texts):
+        if self.deadly and any("第40章" in text for text in texts):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [[] for _ in texts]
+
+    def fingerprint(self):
+        return "nothing"
 
 if __name__ == "__main__":
-    import test_corpus
-    source, folder, workers, die = sys.argv[1:]
-    text = Path(source).read_text(encoding="utf-8")
-    tokenizer = Tokenizer.train([text], TokenizerConfig(segmenter="characters"))
-    annotate = test_corpus.Failing(signal=int(die)) if int(die) else test_corpus.Chapters()
-    make_corpus([source], folder, tokenizer, CorpusSettings(shard_characters=200, held_out_share=0.1), annotate,
-                workers=int(workers))
+    source, folder, workers, deadly = sys.argv[1:]
+    tokenizer = Tokenizer.train([Path(source).read_text(encoding="utf-8")], TokenizerConfig(segmenter="characters"))
+    settings = CorpusSettings(shard_characters=200, held_out_share=0.1)
+    make_corpus([source], folder, tokenizer, settings, Nothing(deadly == "deadly"), workers=int(workers))
 """
 
 
-def script_of(tmp_path: Path) -> Path:
+def command_of(tmp_path: Path, source: str, folder: Path, workers: int, deadly: str = "") -> list[str]:
     path = tmp_path / "make.py"
-    path.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
-    return path
+    path.write_text(SCRIPT, encoding="utf-8")
+    return [sys.executable, str(path), source, str(folder), str(workers), deadly]
+
+
+def killed_at(command: list[str], folder: Path, num_shards: int) -> list[int]:
+    """Kill a run when it has made so many shards; its workers, as they were then."""
+    process = subprocess.Popen(command)
+    while len(list(folder.glob("shard-*.arrow"))) < num_shards:
+        assert process.poll() is None
+        time.sleep(0.002)
+    workers = children_of(process.pid) if num_shards == 1 else []
+    process.kill()
+    process.wait()
+    return workers
+
+
+def children_of(parent: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def is_alive(process: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 def test_a_worker_that_dies_ends_the_run_with_its_error(tmp_path: Path):
     source = many_documents(tmp_path / "book.txt")
-    command = [sys.executable, str(script_of(tmp_path)), source, str(tmp_path / "c"), "2"]
-    died = subprocess.run([*command, str(int(signal.SIGKILL))], capture_output=True, text=True, timeout=120)
+    command = command_of(tmp_path, source, tmp_path / "c", 2, "deadly")
+    died = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert died.returncode == 1
     assert "JobError: a process that makes shards died" in died.stderr
-    again = subprocess.run([*command, "0"], capture_output=True, text=True, timeout=120)
-    assert again.returncode == 0, again.stderr
-    assert (tmp_path / "c" / MANIFEST).is_file()
+    assert not (tmp_path / "c" / MANIFEST).exists()
+
+
+def test_workers_end_with_the_process_that_reads(tmp_path: Path):
+    source = many_documents(tmp_path / "book.txt", 4000)
+    workers = killed_at(command_of(tmp_path, source, tmp_path / "c", 2), tmp_path / "c", 1)
+    assert len(workers) >= 2
+    deadline = time.monotonic() + 60
+    while any(is_alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_alive(worker) for worker in workers)
 
 
 def test_killed_at_any_time_and_run_again_it_is_the_same_corpus(tmp_path: Path):
     source = many_documents(tmp_path / "book.txt", 2000)
-    command = [sys.executable, str(script_of(tmp_path)), source]
-    begun = time.monotonic()
-    subprocess.run([*command, str(tmp_path / "whole"), "1", "0"], check=True, timeout=120)
-    takes = time.monotonic() - begun
-    killed = 0
-    for share in (0.55, 0.7, 0.8, 0.9):
-        process = subprocess.Popen([*command, str(tmp_path / "c"), "1", "0"])
-        time.sleep(takes * share)
-        killed += process.poll() is None
-        process.kill()
-        process.wait()
-    assert killed
-    subprocess.run([*command, str(tmp_path / "c"), "1", "0"], check=True, timeout=120)
+    subprocess.run(command_of(tmp_path, source, tmp_path / "whole", 1), check=True, timeout=120)
+    num_shards = len(list((tmp_path / "whole").glob("shard-*.arrow")))
+    assert num_shards > 100
+    for wanted in (2, 40, 90):
+        killed_at(command_of(tmp_path, source, tmp_path / "c", 1), tmp_path / "c", wanted)
+    assert not (tmp_path / "c" / MANIFEST).exists()
+    subprocess.run(command_of(tmp_path, source, tmp_path / "c", 2), check=True, timeout=120)
     assert files_of(tmp_path / "c") == files_of(tmp_path / "whole")
+
+
+@contextmanager
+def full_disk(file_bytes: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes; a write fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, before[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handled)
 
 
 def test_a_disk_that_fills_is_told_and_leaves_no_half_file(tmp_path: Path):
     source = many_documents(tmp_path / "book.txt", 300)
     tokenizer = characters(Path(source).read_text())
+    settings = CorpusSettings(held_out_share=0.3, shard_characters=1500)
+    make_corpus([source], tmp_path / "at_once", tokenizer, settings)
+    whole = files_of(tmp_path / "at_once")
+    sizes = sorted((tmp_path / "at_once" / name).stat().st_size for name in whole)
     folder = tmp_path / "c"
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then the write fails, as on a full disk
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, before[1]))
-        with pytest.raises(JobError, match=r"shard-00000\.arrow: could not be written .*finished are kept"):
-            make_corpus([source], folder, tokenizer, ALL)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handled)
-    assert not list(folder.glob("*.arrow")) and not list(folder.glob("*.tmp")) and not (folder / MANIFEST).exists()
-    make_corpus([source], folder, tokenizer, ALL)
-    make_corpus([source], tmp_path / "at_once", tokenizer, ALL)
-    assert files_of(folder) == files_of(tmp_path / "at_once")
+    failed = set()
+    for file_bytes in (100, 500, *(size - 1 for size in sizes)):
+        with (
+            full_disk(file_bytes),
+            pytest.raises(JobError, match=r"could not be written .*finished shards are kept") as told,
+        ):
+            make_corpus([source], folder, tokenizer, settings)
+        failed.add(Path(str(told.value).partition(":")[0]).name)
+        there = files_of(folder)
+        assert {name: whole.get(name) for name in there if name in whole} == {
+            n: d for n, d in there.items() if n in whole
+        }
+        assert not [name for name in there if name.endswith((".tmp", ".partial"))] and MANIFEST not in there
+    assert {"corpus.partial.jsonl", "tokenizer", "held_out.arrow"} <= failed
+    assert any(name.startswith("shard-") for name in failed)
+    make_corpus([source], folder, tokenizer, settings)
+    assert files_of(folder) == whole
 
 
 def test_a_damaged_folder_is_told(tmp_path: Path):

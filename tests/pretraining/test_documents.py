@@ -91,6 +91,15 @@ def test_a_damaged_line_is_named_or_skipped_and_counted(tmp_path: Path):
     assert counts["bad lines"] == 2
 
 
+def test_what_is_said_of_many_files_is_said_once(tmp_path: Path):
+    for number in range(4):
+        (tmp_path / f"{number}.txt").write_bytes("房间很干净，前台也热情".encode("gb18030"))
+    notes: list[str] = []
+    assert len(documents_of(tmp_path, notes=notes)) == 4
+    assert len(notes) == 2 and "0.txt: not UTF-8, read as GB18030" in notes[0]
+    assert notes[1].startswith("3 more files: not UTF-8, read as GB18030")
+
+
 def test_a_document_that_is_too_long_is_cut_between_lines(tmp_path: Path):
     path = tmp_path / "a.txt"
     path.write_text("aaaa\nbbbb\ncccc\n\ndd\nee\n")

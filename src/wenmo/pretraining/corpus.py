@@ -8,6 +8,7 @@ and so its bytes, follow from the sources and settings alone, whatever the numbe
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +22,9 @@ from filelock import FileLock, Timeout
 
 from wenmo.data.encoding import Tell
 from wenmo.data.store import TokenStore, TokenStoreWriter
-from wenmo.errors import InputError, JobError
+from wenmo.errors import InputError
 from wenmo.pretraining.documents import KINDS, Document, DocumentKind
-from wenmo.pretraining.journal import Journal, refuse_other, write_manifest
+from wenmo.pretraining.journal import Journal, no_room, refuse_other, write_whole
 from wenmo.pretraining.making import ShardInfo, ShardMaker
 from wenmo.pretraining.planning import PART, Plan, check_unchanged, identity_of, new_documents, planned
 from wenmo.pretraining.settings import CorpusSettings
@@ -117,7 +118,7 @@ class Corpus:
 
     def has(self, column: str) -> bool:
         """Whether some shard has a column, such as those of `wenmo.pretraining.shards`."""
-        return any(self.shard(number).has(column) for number in range(len(self.shards)))
+        return any(column in shard.columns for shard in self.shards)
 
     def shard(self, number: int) -> Shard:
         """One shard.
@@ -184,7 +185,7 @@ def make_corpus(
         if (folder / MANIFEST).is_file():
             return _same(Corpus.open(folder), identity)
         with Journal.open(folder / _PARTIAL, identity) as journal:
-            tokenizer.save(folder / TOKENIZER)
+            _save_tokenizer(tokenizer, folder / TOKENIZER)
             counts: Counter[str] = Counter()
             documents = new_documents(sources, settings, tell, counts)
             maker = ShardMaker(tokenizer, settings, annotate)
@@ -247,7 +248,7 @@ def _finished(folder: Path, identity: dict[str, Any], infos: Sequence[ShardInfo]
         "shards": [info.to_dict() for info in shards if info.sentences],
         "held_out": [info.to_dict() for info in held_out if info.sentences],
     }
-    write_manifest(folder / MANIFEST, manifest)
+    write_whole(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
     return Corpus(folder, manifest)
 
 
@@ -260,6 +261,14 @@ def _refuse_nothing(identity: dict[str, Any], parts: Sequence[ShardInfo], counts
         )
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()) if count)
     raise InputError(f"{names}: no text to learn from" + (f" ({why})" if why else "; the sources are empty"))
+
+
+def _save_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> None:
+    try:
+        tokenizer.save(folder)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise no_room(folder, error) from error
 
 
 def _joined(folder: Path, kind: DocumentKind, parts: Sequence[ShardInfo]) -> ShardInfo:
@@ -276,12 +285,12 @@ def _joined(folder: Path, kind: DocumentKind, parts: Sequence[ShardInfo]) -> Sha
                     writer.append({**values, DOCUMENT: store[DOCUMENT][row] + before})
                 before += part.documents
     except OSError as error:
-        raise JobError(f"{folder / name}: could not be written ({error}); free some space and run it again") from error
+        raise no_room(folder / name, error) from error
     totals = {
         field: sum(getattr(part, field) for part in parts)
         for field in ("documents", "sentences", "tokens", "connected_documents", "empty_documents")
     }
-    return ShardInfo(name=name, kind=kind, **totals)
+    return ShardInfo(name=name, kind=kind, columns=tuple(columns), **totals)
 
 
 def _same(corpus: Corpus, identity: dict[str, Any]) -> Corpus:

@@ -114,8 +114,19 @@ def read_documents(
             tell(f"{place}: the first line that is not text in its encoding, and is skipped")
         counts["bad lines"] += 1
 
+    noted: Counter[str] = Counter()
     for file in corpus_files(sources):
-        yield from _of_file(file, settings, tell, skip if settings.on_bad_line == "skip" else None, counts)
+
+        def tell_once(note: str, file: str = file) -> None:
+            what = note.removeprefix(file)
+            noted[what] += 1
+            if noted[what] == 1:
+                tell(note)
+
+        yield from _of_file(file, settings, tell_once, skip if settings.on_bad_line == "skip" else None, counts)
+    for what, times in noted.items():
+        if times > 1:
+            tell(f"{times - 1:,} more files{what}")
 
 
 def is_dialogues(file: str) -> bool:

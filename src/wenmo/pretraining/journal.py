@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -33,17 +34,10 @@ class Journal:
         if lines:
             refuse_other(path.parent, lines[0], identity, "is in the making with")
             finished = {values["name"]: ShardInfo.from_dict(values) for values in lines[1:]}
-        try:
-            # Written anew: the last line may be cut short, and nothing may follow it.
-            aside = path.with_name(path.name + ".tmp")
-            file = open(aside, "w", encoding="utf-8")  # noqa: SIM115, closed by __exit__
-            journal = cls(path, file, finished)
-            for values in (identity, *(info.to_dict() for info in finished.values())):
-                journal._write(values)
-            os.replace(aside, path)
-        except OSError as error:
-            raise _no_room(path, error) from error
-        return journal
+        # Written anew: the last line may be cut short, and nothing may follow it.
+        known = (identity, *(info.to_dict() for info in finished.values()))
+        write_whole(path, "".join(map(_line, known)))
+        return cls(path, open(path, "a", encoding="utf-8"), finished)
 
     def add(self, info: ShardInfo) -> None:
         """A shard is finished.
@@ -52,17 +46,14 @@ class Journal:
             JobError: the disk is full.
         """
         try:
-            self._write(info.to_dict())
+            self._file.write(_line(info.to_dict()))
+            self._file.flush()
         except OSError as error:
-            raise _no_room(self._path, error) from error
+            raise no_room(self._path, error) from error
 
     def remove(self) -> None:
         """The corpus is finished."""
         self._path.unlink(missing_ok=True)
-
-    def _write(self, values: dict[str, Any]) -> None:
-        self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
-        self._file.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -70,10 +61,11 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what a full disk did not take is not there, and was told already
+            self._file.close()
 
 
-def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all.
 
     Raises:
@@ -81,11 +73,18 @@ def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """
     aside = path.with_name(path.name + ".tmp")
     try:
-        aside.write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
         os.replace(aside, path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise _no_room(path, error) from error
+        raise no_room(path, error) from error
+
+
+def no_room(path: Path, error: OSError) -> JobError:
+    """What to say where a file of a corpus cannot be written."""
+    return JobError(
+        f"{path}: could not be written ({error}); free some space and run the same again: finished shards are kept"
+    )
 
 
 def refuse_other(folder: Path, there: dict[str, Any], wanted: dict[str, Any], what: str) -> None:
@@ -132,7 +131,5 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path} is damaged ({error}); remove {path.parent} and make the corpus again") from error
 
 
-def _no_room(path: Path, error: OSError) -> JobError:
-    return JobError(
-        f"{path}: could not be written ({error}); free some space and run the same again: finished shards are kept"
-    )
+def _line(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False) + "\n"

@@ -42,17 +42,18 @@ class ShardInfo:
     """Documents of two sentences or more."""
     empty_documents: int = 0
     """Those of which no token was left; they are not in the shard."""
+    columns: tuple[str, ...] = ()
     content: str = ""
     """A hash of the documents that it was made of."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return {**asdict(self), "columns": list(self.columns)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """What `to_dict` gave."""
-        return cls(**values)
+        """What `to_dict` gave, also by way of JSON."""
+        return cls(**{**values, "columns": tuple(values["columns"])})
 
 
 class _Sentence(NamedTuple):
@@ -86,8 +87,8 @@ class ShardMaker:
                     sizes.append((number, len(row[FIRST])))
         except OSError as error:
             raise JobError(
-                f"{path}: could not be written ({error}); free some space and run the same again: the shards that are "
-                "finished are kept"
+                f"{path}: could not be written ({error}); free some space and run the same again: finished shards are "
+                "kept"
             ) from error
         sentences = np.bincount([number for number, _ in sizes], minlength=1)
         kept = int((sentences > 0).sum())
@@ -99,6 +100,7 @@ class ShardMaker:
             tokens=sum(size for _, size in sizes),
             connected_documents=int((sentences > 1).sum()),
             empty_documents=len(documents) - kept,
+            columns=tuple(names),
         )
 
     def _columns_of(self, documents: Sequence[Document]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -72,6 +73,7 @@ def _prepare(pickled: bytes) -> None:
     global _pickled_maker
     _pickled_maker = pickled
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every processor has a worker already
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody, and is for the process that reads
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
