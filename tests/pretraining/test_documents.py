@@ -164,3 +164,12 @@ def test_the_peoples_daily_has_words_phrases_and_names():
     ]
     assert {level for _, level in found} == {WORD, PHRASE, ENTITY}
     assert all(text.strip() for text, _ in found)
+
+
+def test_a_data_set_by_its_name_is_read(tmp_path: Path):
+    pytest.importorskip("datasets")
+    (tmp_path / "data").mkdir()
+    lines = [json.dumps({"text": text}) for text in ("一。\n二。", "三。")]
+    (tmp_path / "data" / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    found = read_documents([f"hf://{tmp_path}/data"], CorpusSettings(), print, Counter())
+    assert [document.lines for document in found] == [("一。", "二。"), ("三。",)]

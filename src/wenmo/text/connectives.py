@@ -5,7 +5,7 @@ ERNIE 2.0 (Sun et al., AAAI 2020) learns the relation of two sentences from such
 lists here are ours. Their relations are those of the Penn Discourse Treebank 2.0 (Prasad et al., LREC 2008) as far as
 they hold between sentences; what a Chinese marker tells follows the Chinese Discourse Treebank (Zhou and Xue, ACL
 2012). Markers that mostly join two halves of one sentence (because, if, although; 因为, 如果, 虽然) are left out, and
-those that are also other words count only with a comma behind them (结果, so, still).
+those that are also other words count only with a comma behind them (结果, so, that is).
 """
 
 import re
@@ -37,7 +37,7 @@ _MARKERS: dict[str, tuple[str, ...]] = {
     "concession": (
         "尽管如此 虽然如此 即便如此 即使如此 话虽如此 话虽这么说 | 诚然 当然",
         "nevertheless; nonetheless; even so; despite this; despite that; in spite of this; having said that; "
-        "that said; admittedly; regardless | still; of course; granted",
+        "that said; admittedly | regardless; still; of course; granted",
     ),
     "result": (
         "因此 所以 因而 于是 从而 为此 故而 这样一来 如此一来 由此可见 由此看来 正因如此 正因为如此 | 结果 这样 可见",
@@ -47,8 +47,8 @@ _MARKERS: dict[str, tuple[str, ...]] = {
     "conjunction": (
         "此外 而且 并且 况且 再说 再者 何况 除此之外 除此以外 不仅如此 不但如此 更重要的是 与之相应 同样地 | "
         "另外 同样 加之 还有",
-        "moreover; furthermore; in addition; additionally; besides; what is more; what's more; likewise; similarly; "
-        "not only that; more importantly; and | also; again; plus",
+        "moreover; furthermore; in addition; additionally; what is more; what's more; likewise; similarly; "
+        "not only that; more importantly; and | besides; also; again; plus",
     ),
     "alternative": (
         "否则 不然 不然的话 要不然 要不 或者 或者说 要么 | 或",
@@ -56,17 +56,17 @@ _MARKERS: dict[str, tuple[str, ...]] = {
     ),
     "example": (
         "例如 比如 譬如 比如说 譬如说 举例来说 举个例子 拿这个来说 | 像",
-        "for example; for instance; to illustrate; as an example; such as | say",
+        "for example; for instance; to illustrate; as an example | say",
     ),
     "restatement": (
         "换句话说 换言之 也就是说 这就是说 即是说 简单地说 简单来说 具体来说 具体地说 具体说来 确切地说 准确地说",
-        "in other words; that is to say; that is; i.e.; put differently; to put it another way; more precisely; "
-        "to be precise; put simply; simply put; namely",
+        "in other words; that is to say; i.e.; put differently; to put it another way; more precisely; to be precise; "
+        "put simply; simply put; namely | that is",
     ),
     "summary": (
         "总之 总而言之 总的来说 总体来说 总体而言 总的来看 综上所述 综上 一句话 归根结底 说到底 由上可知 概括地说",
-        "in short; in sum; in summary; to sum up; in conclusion; to conclude; overall; all in all; in brief; "
-        "altogether; summing up; on the whole | finally",
+        "in short; in sum; in summary; to sum up; in conclusion; to conclude; all in all; in brief; "
+        "summing up; on the whole | overall; altogether; finally",
     ),
     "specification": (
         "其实 事实上 实际上 确实 的确 尤其是 特别是 尤其 甚至 毕竟 说实话 显然 很明显 显而易见",
@@ -76,8 +76,8 @@ _MARKERS: dict[str, tuple[str, ...]] = {
     "succession": (
         "然后 接着 随后 后来 之后 此后 随即 紧接着 接下来 其后 其次 最终 不久之后 过了一会儿 从此 从那以后 终于 | "
         "最后 再次 不久",
-        "afterwards; afterward; after that; thereafter; subsequently; later on; next; soon after; eventually; "
-        "since then; from then on; then; lastly; secondly; thirdly; later; soon | ultimately",
+        "afterwards; afterward; after that; thereafter; subsequently; later on; soon after; eventually; since then; "
+        "from then on; then; lastly; secondly; thirdly | next; later; soon; ultimately",
     ),
     "synchrony": (
         "同时 与此同时 此时 这时 那时 这时候 那时候 正在这时 就在这时 此刻 | 当时",
@@ -88,6 +88,8 @@ _MARKERS: dict[str, tuple[str, ...]] = {
 
 _OTHER_WORD = "[的愿凡丁]"
 """What makes another word of a marker: 后来的, 但愿."""
+_PREPOSITION = r"\s+(?:of|to)\b"
+"""What makes a preposition of a marker: as a result of, in addition to."""
 _COMMA = r"[ \t]*[，,]"
 
 
@@ -138,5 +140,5 @@ def _pattern() -> re.Pattern[str]:
     longest_first = sorted(markers(), key=lambda marker: (-len(marker), marker))
     english = "|".join(re.escape(marker).replace("'", "['’]") for marker in longest_first if marker.isascii())
     chinese = "|".join(marker for marker in longest_first if not marker.isascii())
-    marker = rf"(?:(?P<chinese>{chinese})(?!{_OTHER_WORD})|(?P<english>(?i:{english}))(?![\w’'-]))"
+    marker = rf"(?:(?P<chinese>{chinese})(?!{_OTHER_WORD})|(?P<english>(?i:{english}))(?![\w’'-])(?!{_PREPOSITION}))"
     return re.compile(rf"{marker}(?P<comma>{_COMMA})?[ \t]*")
