@@ -87,6 +87,15 @@ def test_files_have_a_line_for_each_text_or_each_span(tmp_path: Path):
     assert table[-1].startswith("3\t0\t1\tword\t") and table[-1].endswith("\t好")
 
 
+def test_what_a_source_marks_itself_is_shown_and_right(tmp_path: Path):
+    source = tmp_path / "a.conll"
+    source.write_text(conll("我/O 在/O 北/B-SHOP 京/I-SHOP 学/O 习/O"), encoding="utf-8")
+    annotate_file(source, tmp_path / "a.jsonl", make_annotator())
+    line = json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8"))
+    assert [(span["text"], span["kind"]) for span in line["spans"] if span["level"] == "entity"] == [("北京", "SHOP")]
+    assert ("学习", "v") in [(span["text"], span["kind"]) for span in line["spans"]]
+
+
 def test_calls_that_cannot_work_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="does not exist"):
         wenmo.annotate("好", lexica=[tmp_path / "no.txt"])

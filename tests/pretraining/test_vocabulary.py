@@ -7,6 +7,7 @@ import pytest
 from wenmo.errors import InputError
 from wenmo.pretraining.documents import Document
 from wenmo.pretraining.duplicates import NUM_HASHES, text_hash
+from wenmo.pretraining.planning import NewDocument
 from wenmo.pretraining.settings import CorpusSettings
 from wenmo.pretraining.vocabulary import sample, train_corpus_tokenizer
 from wenmo.text.tokenizer_config import TokenizerConfig
@@ -14,16 +15,17 @@ from wenmo.text.tokenizer_config import TokenizerConfig
 
 def test_a_sample_is_bounded_comes_from_everywhere_and_holds_nothing_that_is_held_out():
     documents = [Document((f"第{n}篇，" + "字" * 95,)) for n in range(2000)]
-    found = sample(documents, 20_000, 0.1)
+    new = [NewDocument(document, text_hash(document.text)) for document in documents]
+    found = sample(new, 20_000, 0.1)
     size = sum(len(document.text) for document in found)
     assert 8_000 < size <= 20_000
     assert all(text_hash(document.text) >= 0.1 * NUM_HASHES for document in found)
     places = [documents.index(document) for document in found]
     assert places == sorted(places)
     assert 0.3 < sum(place < 1000 for place in places) / len(places) < 0.7
-    backwards = sample(documents[::-1], 20_000, 0.1)
+    backwards = sample(new[::-1], 20_000, 0.1)
     assert set(backwards) == set(found)
-    assert sample(documents[:50], 20_000, 0.0) == documents[:50]
+    assert sample(new[:50], 20_000, 0.0) == documents[:50]
 
 
 @pytest.mark.parametrize("segmenter", ["wordpiece", "bpe", "unigram", "words", "characters"])

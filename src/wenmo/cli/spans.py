@@ -6,7 +6,7 @@ from operator import itemgetter
 from rich.text import Text
 
 from wenmo.cli.output import results, visible
-from wenmo.inference.annotating import AnnotatedText, source_texts, stream_annotated
+from wenmo.inference.annotating import AnnotatedText, annotated_source
 from wenmo.text.spans import ENTITY, PHRASE, WORD, Annotator
 
 _COLORS = ("green", "cyan", "magenta", "yellow", "blue", "red")
@@ -22,7 +22,7 @@ def print_annotated(source: str, annotator: Annotator, *, text_column: str | Non
     """
     colors: dict[str, str] = {}
     free = cycle(_COLORS)
-    for annotated in stream_annotated(source_texts(source, text_column, encoding), annotator):
+    for annotated in annotated_source(source, annotator, text_column=text_column, encoding=encoding):
         for unit in annotated.units:
             if unit.level == ENTITY and unit.kind not in colors:
                 colors[unit.kind] = next(free)

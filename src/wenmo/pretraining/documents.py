@@ -157,7 +157,7 @@ def _of_file(
                     file, text_column=query, text_b_column=title, label_column=clicked, encoding=encoding, skip=skip
                 )
             )
-        rows = stream_rows(file, text_column=settings.text_column or None, encoding=encoding, skip=skip)
+        rows = stream_rows(file, text_column=settings.text_column or None, encoding=encoding, skip=skip, streaming=True)
         texts = map(_lines_of_row, rows)
     pieces = (piece for text in texts for piece in _pieces(text, settings.document_characters, counts))
     return map(Document, pieces)

@@ -64,9 +64,15 @@ class Duplicates:
         self._lines = HashSet() if settings.long_line else None
         self._long = settings.long_line
 
-    def without(self, document: Document, counts: Counter[str]) -> Document | None:
-        """What is new of a document; None: nothing. What is more than running text is kept or left out as a whole."""
-        if self._documents is not None and not self._documents.add(text_hash(document.text)):
+    def without(self, document: Document, whole: int, counts: Counter[str]) -> Document | None:
+        """What is new of a document; None: nothing. What is more than running text is kept or left out as a whole.
+
+        Args:
+            document: the next one.
+            whole: the `text_hash` of all of it.
+            counts: gets what is left out, and how often.
+        """
+        if self._documents is not None and not self._documents.add(whole):
             counts["documents that came before"] += 1
             return None
         if self._lines is None or document.kind != "text" or document.units:

@@ -81,15 +81,28 @@ class Plan(NamedTuple):
     content: str
 
 
+class NewDocument(NamedTuple):
+    """What is new of a document."""
+
+    document: Document
+    whole: int
+    """The hash of the document as it stands in its source, by which it is drawn: whatever came before."""
+
+    def is_held_out(self, share: float) -> bool:
+        """Whether it is of the share of all documents that is kept for evaluation."""
+        return self.whole < share * NUM_HASHES
+
+
 def new_documents(
     sources: Sequence[str], settings: CorpusSettings, tell: Tell, counts: Counter[str]
-) -> Iterator[Document]:
+) -> Iterator[NewDocument]:
     """The documents of the sources without what came before; ``counts`` gets what was left out, and how often."""
     duplicates = Duplicates(settings)
     for document in read_documents(sources, settings, tell, counts):
-        new = duplicates.without(document, counts)
+        whole = text_hash(document.text)
+        new = duplicates.without(document, whole, counts)
         if new is not None:
-            yield new
+            yield NewDocument(new, whole)
 
 
 class _Place(NamedTuple):
@@ -100,7 +113,7 @@ class _Place(NamedTuple):
     marked: bool
 
 
-def planned(documents: Iterator[Document], settings: CorpusSettings) -> Iterator[Plan]:
+def planned(documents: Iterator[NewDocument], settings: CorpusSettings) -> Iterator[Plan]:
     """Documents gathered into shards of one kind each; those held out go to shards of their own."""
     gathered: dict[_Place, list[Document]] = {}
     sizes: Counter[_Place] = Counter()
@@ -114,9 +127,9 @@ def planned(documents: Iterator[Document], settings: CorpusSettings) -> Iterator
         whole = gathered.pop(place)
         return Plan(name, whole, _content_of(whole))
 
-    for document in documents:
-        held_out = text_hash(document.text) < settings.held_out_share * NUM_HASHES
-        place = _Place(document.kind, held_out, bool(document.units))
+    for new in documents:
+        document = new.document
+        place = _Place(document.kind, new.is_held_out(settings.held_out_share), bool(document.units))
         gathered.setdefault(place, []).append(document)
         sizes[place] += sum(map(len, document.lines))
         if sizes[place] >= settings.shard_characters:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from wenmo.data.encoding import Tell
 from wenmo.errors import InputError
 from wenmo.pretraining.documents import Document
-from wenmo.pretraining.duplicates import NUM_HASHES, text_hash
-from wenmo.pretraining.planning import new_documents
+from wenmo.pretraining.duplicates import NUM_HASHES
+from wenmo.pretraining.planning import NewDocument, new_documents
 from wenmo.pretraining.settings import CorpusSettings
 from wenmo.text.loading import AnyTokenizer, train_tokenizer
 from wenmo.text.normalization import Normalizer
@@ -46,23 +46,22 @@ def train_corpus_tokenizer(
     return train_tokenizer((normalizer.normalize(line) for document in found for line in document.lines), config)
 
 
-def sample(documents: Iterable[Document], characters: int, held_out_share: float) -> list[Document]:
+def sample(documents: Iterable[NewDocument], characters: int, held_out_share: float) -> list[Document]:
     """Documents from everywhere, in their order, drawn by what stands in them; those held out are never among them.
 
     One whose hash is below a bound is left out. The bound rises by half of what is above it whenever there are too many
     characters, so that memory is flat and the sample the same in any order of the files.
     """
-    bound = int(held_out_share * NUM_HASHES)
-    kept: list[tuple[int, Document]] = []
+    bound = held_out_share * NUM_HASHES
+    kept: list[NewDocument] = []
     size = 0
-    for document in documents:
-        place = text_hash(document.text)
-        if place < bound:
+    for new in documents:
+        if new.whole < bound:
             continue
-        kept.append((place, document))
-        size += len(document.text)
+        kept.append(new)
+        size += len(new.document.text)
         while size > characters and len(kept) > 1:
-            bound += (NUM_HASHES - bound) // 2
-            kept = [(place, document) for place, document in kept if place >= bound]
-            size = sum(len(document.text) for _, document in kept)
-    return [document for _, document in kept]
+            bound += (NUM_HASHES - bound) / 2
+            kept = [new for new in kept if new.whole >= bound]
+            size = sum(len(new.document.text) for new in kept)
+    return [new.document for new in kept]
