@@ -23,6 +23,8 @@ from typing import Any
 MEGABYTE = 1 << 20
 SENTENCES = 40
 """Of a document."""
+SAMPLE_CHARACTERS = 5_000_000
+"""Of the text that the tokenizer is learnt from."""
 
 _CHINESE = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面"
 _ENGLISH = "the of and to in a is that for it as was with be by on not he i this are or his from at which but have"
@@ -68,8 +70,8 @@ def _make(folder: Path, workers: int, annotate: bool, shard_characters: int) -> 
 
     source, settings = str(folder / "text.txt"), CorpusSettings(shard_characters=shard_characters)
     config = TokenizerConfig(segmenter="wordpiece", fold_width=False, vocab_size=4000)
-    # A sample that the smallest size fills as well, so that all sizes learn from equally much.
-    tokenizer = train_corpus_tokenizer([source], settings, config, characters=400_000)
+    # A sample that twenty megabytes fill as well, so that all sizes learn from equally much.
+    tokenizer = train_corpus_tokenizer([source], settings, config, characters=SAMPLE_CHARACTERS)
     annotator = PartsOfSpeech() if annotate else None
     corpus = make_corpus([source], folder / "corpus", tokenizer, settings, annotator, workers=workers)
     peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

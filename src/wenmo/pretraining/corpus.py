@@ -217,6 +217,7 @@ def _made(folder: Path, plans: Iterator[Plan], maker: ShardMaker, workers: int, 
             else:
                 contents[plan.name] = plan.content
                 yield path, plan.documents
+            del plan  # else its documents would stay while those of the next one are read
 
     for made in made_by(maker, missing(), workers):
         info = replace(made, content=contents.pop(made.name))

@@ -1,5 +1,6 @@
 """Documents to a shard: cut into sentences, tokenised, annotated, written."""
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -79,25 +80,26 @@ class ShardMaker:
         """
         kind = documents[0].kind
         names = self._columns_of(documents)
-        sizes: list[tuple[int, int]] = []
+        numbers, tokens = array("q"), 0  # of the document of each sentence
         try:
             with TokenStoreWriter(path, dict.fromkeys(names, np.int32)) as writer:
                 for number, row in _without_empty(self._rows(documents, names)):
                     writer.append(row)
-                    sizes.append((number, len(row[FIRST])))
+                    numbers.append(number)
+                    tokens += len(row[FIRST])
         except OSError as error:
             raise JobError(
                 f"{path}: could not be written ({error}); free some space and run the same again: finished shards are "
                 "kept"
             ) from error
-        sentences = np.bincount([number for number, _ in sizes], minlength=1)
+        sentences = np.bincount(numbers, minlength=1)
         kept = int((sentences > 0).sum())
         return ShardInfo(
             name=path.name,
             kind=kind,
             documents=kept,
-            sentences=len(sizes),
-            tokens=sum(size for _, size in sizes),
+            sentences=len(numbers),
+            tokens=tokens,
             connected_documents=int((sentences > 1).sum()),
             empty_documents=len(documents) - kept,
             columns=tuple(names),

@@ -13,7 +13,7 @@ from wenmo.text.loading import AnyTokenizer, train_tokenizer
 from wenmo.text.normalization import Normalizer
 from wenmo.text.tokenizer_config import TokenizerConfig
 
-SAMPLE_CHARACTERS = 20_000_000
+SAMPLE_CHARACTERS = 10_000_000
 """Of the documents that a vocabulary is learnt from; more change little of it."""
 
 

@@ -28,7 +28,11 @@ def made_by(maker: ShardMaker, tasks: Iterator[_Task], workers: int) -> Iterator
         JobError: a process died.
     """
     if workers == 1:
-        yield from (maker.make(path, documents) for path, documents in tasks)
+        # Not a loop over pairs, which would hold the documents of one shard while those of the next are read.
+        while (task := next(tasks, None)) is not None:
+            made = maker.make(*task)
+            del task
+            yield made
         return
     # Not forked: a copy of a process with threads, such as those of torch, may wait forever for one that it lacks.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (_pickled(maker),))
@@ -45,11 +49,12 @@ def made_by(maker: ShardMaker, tasks: Iterator[_Task], workers: int) -> Iterator
 
 def _in_pool(pool: ProcessPoolExecutor, tasks: Iterator[_Task], workers: int) -> Iterator[ShardInfo]:
     waiting: set[Future[ShardInfo]] = set()
-    for path, documents in tasks:
+    while (task := next(tasks, None)) is not None:
+        waiting.add(pool.submit(_make, *task))
+        del task
         if len(waiting) > workers:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in done)
-        waiting.add(pool.submit(_make, path, documents))
     while waiting:
         done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in done)
