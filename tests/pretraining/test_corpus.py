@@ -366,9 +366,11 @@ def test_workers_end_with_the_process_that_reads(tmp_path: Path):
     workers = killed_at(command_of(tmp_path, source, tmp_path / "c", 2), tmp_path / "c", 1)
     assert len(workers) >= 2
     deadline = time.monotonic() + 60
-    while any(is_alive(worker) for worker in workers) and time.monotonic() < deadline:
+    while (alive := [worker for worker in workers if is_alive(worker)]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(is_alive(worker) for worker in workers)
+    for worker in alive:
+        os.kill(worker, signal.SIGKILL)  # or they would stay for good
+    assert not alive
 
 
 def test_killed_at_any_time_and_run_again_it_is_the_same_corpus(tmp_path: Path):
