@@ -10,6 +10,7 @@ import transformers
 from torch import Tensor
 from torch.nn import functional as F
 
+from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import TokenBatch
 from wenmo.interchange.huggingface import read_checkpoint
@@ -19,13 +20,14 @@ from wenmo.models.ernie import ErnieConfig
 from wenmo.models.gpt import GptConfig
 from wenmo.models.recurrent import RecurrentConfig
 from wenmo.models.registry import build_model
-from wenmo.pretraining.cuts import WholeSentences
+from wenmo.pretraining.cuts import Stream, WholeSentences
 from wenmo.pretraining.draws import Draws
 from wenmo.pretraining.examples import make_example
 from wenmo.pretraining.masking import MaskingConfig, Vocabulary
 from wenmo.pretraining.model import Pretraining
 from wenmo.pretraining.objectives import Capitalization, CausalLm, MaskedLm, Objective, SequenceClass
 from wenmo.pretraining.sequences import Frame, PretrainingExample
+from wenmo.pretraining.shards import Shard
 
 MASKED_LM = MaskedLm(MaskingConfig(), Vocabulary(mask_id=4, random_ids=np.arange(5, 13, dtype=np.int32)))
 NEXT_SENTENCE = SequenceClass("next_sentence", 2)
@@ -143,6 +145,14 @@ def test_what_comes_next_is_that_of_gpt2(tmp_path):
         ("extractor.decoder.layers.0.attention_norm.weight", "transformer.h.0.ln_1.weight"),
     ):
         torch.testing.assert_close(mine[name], dict(oracle.named_parameters())[there].grad, rtol=1e-10, atol=1e-10)
+
+
+def test_each_token_foretells_the_next_and_the_separator_is_one():
+    shard = Shard(TokenStore.from_rows(input_ids=[[10, 11], [12], [13, 14]], document=[[0], [0], [1]]))
+    cut = Stream().cut(shard, Frame(between=(1,)), 5, np.random.default_rng(0))
+    example = make_example(cut, np.arange(2), [CausalLm()], Draws(0))
+    assert example.batch.input_ids.tolist() == [[10, 11, 12, 1, 13], [13, 14, 1, 0, 0]]
+    assert example.labels["causal_lm"].tolist() == [[11, 12, 1, 13, -100], [14, 1, -100, -100, -100]]
 
 
 def test_an_example_made_of_a_shard_goes_through(make_shard):

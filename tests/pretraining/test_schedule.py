@@ -64,7 +64,12 @@ def test_an_update_is_for_something_and_for_one_sequence_objective_at_most():
 
 
 def test_updates_are_spread_evenly():
-    schedule = Schedule({"knowledge_masking": (1000,), "sentence_distance": (200,), "sentence_reordering": (100,)})
+    schedule = Schedule(
+        {
+            "knowledge_masking": (1000,), "capitalization": (300,), "sentence_distance": (200,),
+            "sentence_reordering": (100,),
+        }
+    )  # fmt: skip
     for name, row in schedule.table.items():
         places = [update for update in range(1000) if name in schedule.names(update)]
         # In any hundred updates there are as many as their share, but for those at the edges.
