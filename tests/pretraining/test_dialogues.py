@@ -1,16 +1,27 @@
 """Dialogues of two and three turns, real and fake, counted."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
+from wenmo.models.ernie import Ernie, ErnieConfig
+from wenmo.pretraining.catalogue import CorpusFacts, ObjectivesConfig, work_for
+from wenmo.pretraining.corpus import make_corpus
 from wenmo.pretraining.cuts import Cut
 from wenmo.pretraining.dialogues import PATTERNS, Dialogues, shortened
+from wenmo.pretraining.draws import Draws
+from wenmo.pretraining.examples import make_example
+from wenmo.pretraining.model import Pretraining
 from wenmo.pretraining.sequences import Frame
+from wenmo.pretraining.settings import CorpusSettings
 from wenmo.pretraining.shards import Shard
+from wenmo.pretraining.vocabulary import train_corpus_tokenizer
+from wenmo.text.tokenizer_config import TokenizerConfig
 
 ERNIE = Frame(before=(2,), between=(3,), behind=(3,), num_types=2)
 
@@ -91,3 +102,35 @@ def test_what_is_no_dialogue_is_refused():
         dialogues(Shard(TokenStore.from_rows(input_ids=[[1], [2]], document=[[0], [0]], kind=[[0], [1]])))
     with pytest.raises(InputError, match="in no dialogue does one answer"):
         dialogues(Shard(TokenStore.from_rows(input_ids=[[1], [2]], document=[[0], [1]], kind=[[0], [1]])))
+
+
+def test_dialogues_of_people_are_read_and_learnt(data_folder, tmp_path):
+    source = str(data_folder / "dialogue_zh" / "dev.dialogues.txt")
+    settings = CorpusSettings(held_out_share=0)
+    pieces = TokenizerConfig(segmenter="wordpiece", fold_width=False, vocab_size=2000)
+    tokenizer = train_corpus_tokenizer([source], settings, pieces)
+    shard = make_corpus([source], tmp_path / "corpus", tokenizer, settings).shard(0)
+    facts = CorpusFacts(mask_id=tokenizer.mask_token_id, random_ids=np.arange(10, tokenizer.vocab_size, dtype=np.int32))
+    work = work_for(["dialogue_lm"], ObjectivesConfig(), facts)
+    frame = Frame.of(tokenizer.surroundings(pair=True))
+    cut = work.cutter.cut(shard, frame, 96, Draws(0).generator("cut"))
+    # Two people who take turns: QR and QRQ, about as many of each, and half of them fake.
+    kinds = Counter(tuple(cut.types[a:b].tolist()) for a, b in pairwise(cut.offsets.tolist()))
+    assert len(cut) > 1000 and set(kinds) == {(0, 1), (0, 1, 0)}
+    assert abs(cut.labels.mean() - 0.5) < 4.5 * np.sqrt(0.25 / len(cut))
+    config = ErnieConfig(
+        vocab_size=tokenizer.vocab_size, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=64,
+    )  # fmt: skip
+    model = Pretraining(Ernie(config), config, work.objectives)
+    model.initialize(torch.Generator().manual_seed(0))
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    losses = []
+    for rows in np.random.default_rng(0).permutation(len(cut))[:480].reshape(30, 16):
+        sums, counts = model(make_example(cut, rows, work.objectives, Draws(0)))
+        optimizer.zero_grad()
+        (sums / counts).sum().backward()
+        optimizer.step()
+        losses.append(float((sums[0] / counts[0]).detach()))
+    assert abs(losses[0] - np.log(tokenizer.vocab_size)) < 0.3
+    assert np.mean(losses[-5:]) < losses[0] - 0.8

@@ -162,7 +162,7 @@ class SequenceClass(Objective):
 
     def make_head(self, config: ModelConfig) -> nn.Module:
         """One layer over the vector of the sequence."""
-        if self.num_classes == 2:
+        if self.name == "next_sentence":
             return NextSentenceHead(config.pooler_size)
         return nn.Linear(config.pooler_size, self.num_classes)
 

@@ -6,7 +6,7 @@ Sun et al., AAAI 2020, https://arxiv.org/abs/1907.12412, section 4.2.2.
 that order, one of k = 1! + 2! + ... + m!. The paper does not state m. It is 4 here, k = 33, since the authors' own head
 for this task has 33 classes (https://github.com/PaddlePaddle/ERNIE, branch repro, ``ernie-doc/model/static/ernie.py``,
 ``multi_sent_sorted``). Which class is which order is not published: here the orders of n segments stand behind all of
-fewer segments, sorted.
+fewer segments, sorted. A paragraph of one sentence cannot be divided, and is not counted.
 
 **Sentence distance**: 0 the second text follows the first, 1 both are of one document and something stands between
 them, 2 they are of two documents. How the pairs are made is not published either. Here documents are divided into texts
@@ -23,6 +23,7 @@ from itertools import pairwise
 import numpy as np
 
 from wenmo.errors import InputError
+from wenmo.features import IGNORED_LABEL
 from wenmo.models.config import Config
 from wenmo.pretraining.cuts import Cut, Part, needed_room, token_starts
 from wenmo.pretraining.next_sentence import check_pairs, truncate_pair
@@ -49,7 +50,7 @@ class SentenceReordering(Config):
         return first_class(self.most_segments + 1)
 
     def cut(self, shard: Shard, frame: Frame, length: int, rng: np.random.Generator) -> Cut:
-        """Paragraphs of whole sentences in a random order, with the class of that order.
+        """Paragraphs of whole sentences in a random order, with the class of that order; -100 of a single sentence.
 
         Raises:
             InputError: no document has two sentences, or the length leaves no room.
@@ -68,7 +69,7 @@ class SentenceReordering(Config):
             segments = list(pairwise(edges))
             order = rng.permutation(num).tolist()
             rows.append([(*segments[which], kind) for kind, which in enumerate(order)])
-            labels.append(first_class(num) + rank_of(order))
+            labels.append(first_class(num) + rank_of(order) if len(bounds) > 2 else IGNORED_LABEL)
         return Cut.of(shard, frame, rows, labels)
 
 
