@@ -147,3 +147,23 @@ def test_settings_go_to_plain_values_and_back():
     values = settings.to_dict()
     assert values["knowledge"]["mixture"] == [["token", 1.0], ["phrase", 1.0], ["entity", 1.0]]
     assert TypeAdapter(ObjectivesConfig).validate_python(values) == settings
+
+
+def test_recurring_tokens_are_those_that_a_search_finds(make_shard):
+    shard = make_shard(num_documents=300, sentences=(1, 8))
+    work = work_for(["token_document_relation"], SETTINGS, FACTS)
+    cut = work.cutter.cut(shard, Frame((2,), (3,), (3,), 2), 40, np.random.default_rng(0))
+    rows = np.random.default_rng(1).permutation(len(cut))
+    labels = make_example(cut, rows, work.objectives, Draws(0)).labels["token_document_relation"].numpy()
+    ids = np.concatenate(shard.store["input_ids"].take(range(len(shard))))
+    starts = np.concatenate([[0], np.cumsum(shard.sizes)])[shard.documents]
+    counted = 0
+    for row, sequence in zip(labels, cut.take(rows), strict=True):
+        for (place, behind, _), (begin, end) in zip(sequence.parts, sequence.runs, strict=True):
+            document = int(np.searchsorted(starts, begin, side="right")) - 1
+            rest = {*ids[starts[document] : begin].tolist(), *ids[end : starts[document + 1]].tolist()}
+            expected = [int(token in rest) if rest else -100 for token in ids[begin:end].tolist()]
+            assert row[place:behind].tolist() == expected
+            counted += len(expected)
+    assert counted == len(ids)
+    assert {-100, 0, 1} == set(np.unique(labels))

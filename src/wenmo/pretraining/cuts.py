@@ -22,6 +22,9 @@ from wenmo.pretraining.shards import CAPITALS, SPANS, Shard
 CHARACTERS, WORD_SIZES = "character_ids", "word_sizes"
 """Columns of a shard for models that read words as bytes."""
 
+_DOCUMENTS_KEPT = 256
+"""Of which the words are counted, so that a long one is not counted for each of its sequences."""
+
 Part = tuple[int, int, int]
 """The first token of a part in the shard, the token behind its last, its kind."""
 
@@ -246,6 +249,7 @@ class ShardText:
         self.sentence_documents = document_of_sentences(shard)
         self.ids = _Long(shard, FIRST)
         self.columns = {name: _Long(shard, name) for name in (CAPITALS, WORD_SIZES) if shard.has(name)}
+        self._counted: dict[int, tuple[Ids, NDArray[np.int64]]] = {}
         self.has_spans = shard.has(SPANS)
         if self.has_spans:
             self.spans = _Long(shard, SPANS)
@@ -282,10 +286,19 @@ class ShardText:
             characters=self._characters(runs) if self.shard.has(CHARACTERS) and not special.any() else None,
         )
 
-    def elsewhere(self, begin: int, end: int) -> Ids:
-        """The ids of a document without one run of its tokens."""
-        first, behind = self.starts[self.shard.documents[self._document(begin) :][:2]].tolist()
-        return np.concatenate([self.ids[first:begin], self.ids[end:behind]])
+    def recurring(self, begin: int, end: int) -> NDArray[np.bool_] | None:
+        """Of each token of a run whether it stands in the rest of its document too; None where there is no rest."""
+        document = self._document(begin)
+        first, behind = self.starts[self.shard.documents[document : document + 2]].tolist()
+        if (first, behind) == (begin, end):
+            return None
+        if document not in self._counted:
+            if len(self._counted) == _DOCUMENTS_KEPT:
+                self._counted.clear()
+            self._counted[document] = np.unique(self.ids[first:behind], return_counts=True)
+        words, counts = self._counted[document]
+        own, places, own_counts = np.unique(self.ids[begin:end], return_inverse=True, return_counts=True)
+        return np.asarray((counts[np.searchsorted(words, own)] > own_counts)[places])
 
     def _document(self, token: int) -> int:
         sentence = int(np.searchsorted(self.starts, token, side="right")) - 1

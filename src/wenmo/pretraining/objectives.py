@@ -205,9 +205,9 @@ class TokenDocumentRelation(TokenClass):
         labels = np.full_like(draft.original, IGNORED_LABEL)
         for row, sequence in enumerate(draft.sequences):
             for (place, behind, _), (begin, end) in zip(sequence.parts, sequence.runs, strict=True):
-                others = draft.documents.elsewhere(int(begin), int(end))
-                if len(others):
-                    labels[row, place:behind] = np.isin(sequence.input_ids[place:behind], others)
+                recurs = draft.documents.recurring(int(begin), int(end))
+                if recurs is not None:
+                    labels[row, place:behind] = recurs
         return labels
 
 

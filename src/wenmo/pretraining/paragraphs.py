@@ -102,7 +102,8 @@ class SentenceDistance(Config):
         labels = []
         for document, own in enumerate(texts):
             for i in range(len(own)):
-                distance = int(rng.choice(_possible(i, len(own))))
+                possible = _possible(i, len(own))
+                distance = possible[int(rng.integers(len(possible)))]
                 first, second = own[i], _partner(texts, document, i, distance, rng)
                 if distance == ADJACENT and i == len(own) - 1:  # nothing follows the last
                     first, second = own[i - 1], own[i]
@@ -131,7 +132,9 @@ def _partner(
     if distance == ADJACENT:
         return own[min(i + 1, len(own) - 1)]
     if distance == SAME_DOCUMENT:
-        return own[int(rng.choice([j for j in range(len(own)) if abs(i - j) > 1]))]
+        first, behind = max(0, i - 1), min(len(own), i + 2)  # neighbours and the text itself
+        place = int(rng.integers(len(own) - (behind - first)))
+        return own[place + (behind - first if place >= first else 0)]
     other = int(rng.integers(len(texts) - 1))
     strangers = texts[other + (other >= document)]
     return strangers[int(rng.integers(len(strangers)))]

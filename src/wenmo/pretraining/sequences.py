@@ -76,8 +76,9 @@ class Sequence:
 class Documents(Protocol):
     """Where sequences come from."""
 
-    def elsewhere(self, begin: int, end: int) -> Ids:
-        """The ids of a document without one run of its tokens, which are counted over the shard."""
+    def recurring(self, begin: int, end: int) -> NDArray[np.bool_] | None:
+        """Of each token of a run, counted over the shard, whether it stands in the rest of its document too; None where
+        there is no rest."""
         ...
 
 
