@@ -122,7 +122,7 @@ def test_knowledge_masking_has_the_unit_of_its_stage():
     (objective,) = work_for(["knowledge_masking"], settings, FACTS, 1).objectives
     assert objective.masking.unit == "phrase"
     assert SETTINGS.knowledge_in(3).units == ("token", "phrase", "entity")
-    with pytest.raises(ValueError, match="the unit of masking must be one of"):
+    with pytest.raises(ValueError, match="unit must be one of"):
         ObjectivesConfig(knowledge_units=("syllable",))
 
 
@@ -145,8 +145,11 @@ def test_static_duplicates_come_again_and_dynamic_ones_never():
 def test_settings_go_to_plain_values_and_back():
     settings = ObjectivesConfig(knowledge_units=("phrase",), duplicates=10)
     values = settings.to_dict()
-    assert values["knowledge"]["mixture"] == [["token", 1.0], ["phrase", 1.0], ["entity", 1.0]]
     assert TypeAdapter(ObjectivesConfig).validate_python(values) == settings
+    some = TypeAdapter(ObjectivesConfig).validate_python({"knowledge": {"count": "each"}})
+    assert some.knowledge.shares == (("token", 1.0), ("phrase", 1.0), ("entity", 1.0))
+    shares = {"knowledge": {"mixture": [["token", 1.0], ["entity", 3.0]]}}
+    assert TypeAdapter(ObjectivesConfig).validate_python(shares).knowledge.units == ("token", "entity")
 
 
 def test_recurring_tokens_are_those_that_a_search_finds(make_shard):

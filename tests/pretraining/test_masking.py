@@ -201,7 +201,9 @@ def test_the_number_of_tokens_is_the_same_whatever_the_unit():
 
 def test_a_mixture_has_its_shares():
     cut = cut_of(marked_shard(9000), 18)
-    config = MaskingConfig(mixture=(("token", 1.0), ("phrase", 1.0), ("entity", 2.0)), count="each", rate=0.5)
+    config = MaskingConfig(
+        unit="mixed", mixture=(("token", 1.0), ("phrase", 1.0), ("entity", 2.0)), count="each", rate=0.5
+    )
     _, labels = masked(cut, config, Draws(13))
     chosen = labels[:, 1:17] != -100
     # Four tokens of the entity agree by chance in one of eight sequences of single tokens; else they are one unit.
@@ -216,7 +218,8 @@ def test_a_mixture_has_its_shares():
     "settings",
     [
         {"unit": "syllable"}, {"rate": 0.0}, {"rate": 1.0}, {"mask_share": 0.9, "random_share": 0.2},
-        {"unit": "span", "count": "each"}, {"mixture": (("word", 0.0),)}, {"max_predictions": -1},
+        {"unit": "span", "count": "each"}, {"unit": "mixed", "mixture": (("word", 0.0),)},
+        {"mixture": (("word", 1.0),)}, {"unit": "mixed", "mixture": (("mixed", 1.0),)}, {"max_predictions": -1},
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(settings):

@@ -19,7 +19,7 @@ from wenmo.pretraining.bidirectional import BidirectionalLm
 from wenmo.pretraining.cuts import Cutter, SingleSentences, Stream, WholeSentences
 from wenmo.pretraining.dialogues import Dialogues
 from wenmo.pretraining.draws import Draws, repeated
-from wenmo.pretraining.masking import MaskingConfig, Unit, Vocabulary
+from wenmo.pretraining.masking import KnowledgeMaskingConfig, MaskingConfig, Unit, Vocabulary
 from wenmo.pretraining.next_sentence import NextSentence
 from wenmo.pretraining.objectives import (
     Capitalization,
@@ -38,9 +38,6 @@ Name = Literal[
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
 
-MIXED_UNITS = MaskingConfig(mixture=(("token", 1.0), ("phrase", 1.0), ("entity", 1.0)))
-"""Of knowledge masking: each sequence is one of ERNIE 1.0's three stages, where the paper has one after the other."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectivesConfig(Config):
@@ -48,7 +45,7 @@ class ObjectivesConfig(Config):
 
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     """Of masked_lm and dialogue_lm."""
-    knowledge: MaskingConfig = MIXED_UNITS
+    knowledge: KnowledgeMaskingConfig = field(default_factory=KnowledgeMaskingConfig)
     """Of knowledge_masking."""
     knowledge_units: tuple[Unit, ...] = ()
     """What knowledge_masking masks in each stage of the schedule, such as token, phrase, entity as in ERNIE 1.0; the

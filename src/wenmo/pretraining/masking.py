@@ -37,6 +37,7 @@ from wenmo.pretraining.sequences import Draft
 from wenmo.pretraining.shards import ENTITY, PHRASE, WORD
 
 Unit = Literal["token", "word", "span", "phrase", "entity"]
+UnitOrMixed = Literal["token", "word", "span", "phrase", "entity", "mixed"]
 
 _LEVELS: Mapping[str, tuple[int, ...]] = {
     "token": (),
@@ -54,10 +55,10 @@ Integers = NDArray[np.int64]
 class MaskingConfig(Config):
     """Which tokens are foretold. The defaults are BERT's."""
 
-    unit: Unit = "token"
-    """What is chosen together."""
+    unit: UnitOrMixed = "token"
+    """What is chosen together; ``mixed``: each sequence draws it."""
     mixture: tuple[tuple[Unit, float], ...] = ()
-    """Units with their shares, of which each sequence draws one; empty: ``unit`` always."""
+    """Of mixed units: each with its share. Empty: token, phrase and entity, one third each."""
     rate: float = 0.15
     """Of the tokens."""
     max_predictions: int = 0
@@ -72,9 +73,13 @@ class MaskingConfig(Config):
     """Units until n tokens are reached, or each with the rate as its probability and without a limit (ERNIE 1.0)."""
 
     def __post_init__(self) -> None:
-        for unit in (self.unit, *(unit for unit, _ in self.mixture)):
+        if self.unit not in get_args(UnitOrMixed):
+            raise ValueError(f"unit must be one of {', '.join(get_args(UnitOrMixed))}; got {self.unit!r}")
+        for unit, _ in self.mixture:
             if unit not in get_args(Unit):
-                raise ValueError(f"the unit of masking must be one of {', '.join(get_args(Unit))}; got {unit!r}")
+                raise ValueError(f"a unit of a mixture must be one of {', '.join(get_args(Unit))}; got {unit!r}")
+        if self.mixture and self.unit != "mixed":
+            raise ValueError(f"a mixture goes with unit='mixed', and the unit is {self.unit!r}; leave one of them out")
         if not 0 < self.rate < 1 or self.max_predictions < 0:
             raise ValueError(f"rate must be above 0 and below 1, max_predictions 0 or more; got {self}")
         if min(self.mask_share, self.random_share) < 0 or self.mask_share + self.random_share > 1:
@@ -85,9 +90,24 @@ class MaskingConfig(Config):
             raise ValueError("spans are drawn until n tokens are reached; leave masking.count out, or take words")
 
     @property
+    def shares(self) -> tuple[tuple[Unit, float], ...]:
+        """All units that may be drawn, with their shares."""
+        if self.unit == "mixed":
+            return self.mixture or (("token", 1.0), ("phrase", 1.0), ("entity", 1.0))
+        return ((self.unit, 1.0),)
+
+    @property
     def units(self) -> tuple[Unit, ...]:
         """All that may be drawn."""
-        return tuple(unit for unit, _ in self.mixture) or (self.unit,)
+        return tuple(unit for unit, _ in self.shares)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeMaskingConfig(MaskingConfig):
+    """Which words, phrases and entities are foretold."""
+
+    unit: UnitOrMixed = "mixed"
+    """What is chosen together; ``mixed``: each sequence is one of ERNIE 1.0's stages, or what ``mixture`` says."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +177,7 @@ def unit_of_places(draft: Draft, kinds: NDArray[np.str_]) -> Integers:
 
 def _kinds(draft: Draft, config: MaskingConfig, draws: Draws, purpose: str) -> NDArray[np.str_]:
     """``(batch,)``: what is chosen together in each sequence."""
-    shares = np.array([share for _, share in config.mixture] or [1.0])
+    shares = np.array([share for _, share in config.shares])
     coin = draws.uniform(draft.rows, f"{purpose} unit", 1, 1)[0, :, 0]
     bounds = np.cumsum(shares / shares.sum())[:-1]
     return np.array(config.units)[np.searchsorted(bounds, coin, side="right")]
