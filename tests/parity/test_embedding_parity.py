@@ -104,12 +104,87 @@ def test_a_folder_of_sentence_transformers_says_its_pooling(
     np.testing.assert_allclose(ours, theirs.encode(TEXTS), rtol=0, atol=1e-5)
 
 
+@pytest.fixture
+def sentence_model(tmp_path: Path, save_bert: Callable[..., Any]) -> Callable[..., Any]:
+    """Save a model of sentence-transformers with these steps behind the pooling, and give it back."""
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    kinds = sentence_transformers.models
+
+    def make(*steps: dict[str, Any] | None) -> Any:
+        save_bert(tmp_path / "bert")
+        parts = [kinds.Transformer(str(tmp_path / "bert"), max_seq_length=12), kinds.Pooling(16, pooling_mode="mean")]
+        torch.manual_seed(1)
+        parts += [kinds.Normalize() if step is None else kinds.Dense(**step) for step in steps]
+        theirs = sentence_transformers.SentenceTransformer(modules=parts, device="cpu").eval()
+        theirs.save(str(tmp_path / "saved"))
+        return theirs
+
+    return make
+
+
+NARROW = {"in_features": 16, "out_features": 6}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [NARROW],
+        [NARROW | {"bias": False, "activation_function": torch.nn.Identity()}, None],
+        [{"in_features": 16, "out_features": 16, "activation_function": torch.nn.GELU(), "use_residual": True}, NARROW],
+        [NARROW | {"activation_function": torch.nn.ReLU(), "use_residual": True}, None],
+    ],
+    ids=["tanh", "no-bias-normalized", "two", "residual"],
+)
+def test_dense_layers_are_those_of_sentence_transformers(
+    steps: list[Any], sentence_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    theirs = sentence_model(*steps)
+    ours = wenmo.load(tmp_path / "saved")
+    vectors, expected = ours.embed(TEXTS), theirs.encode(TEXTS)
+    assert vectors.shape == (6, 6) and ours.embedding_size() == 6
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+    assert ours.embed(TEXTS, "mean").shape == (6, 16)  # what is asked for is of the tokens
+    assert wenmo.import_checkpoint(tmp_path / "saved", out=tmp_path / "taken")["left_out"] == []
+    again = type(theirs)(str(tmp_path / "taken"), device="cpu")
+    np.testing.assert_allclose(again.encode(TEXTS), expected, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(wenmo.load(tmp_path / "taken").embed(TEXTS), vectors)
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([NARROW | {"activation_function": torch.nn.Softplus()}], r"Dense with the activation torch\..*Softplus"),
+        ([NARROW | {"module_input_name": "token_embeddings"}], "Dense over token_embeddings"),
+        ([None, NARROW], "Normalize in front of Dense"),
+    ],
+)
+def test_what_a_dense_layer_does_beyond_ours_is_said(
+    steps: list[Any], said: str, sentence_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    sentence_model(*steps)
+    with pytest.raises(InputError, match=f"its vectors want {said}"):
+        wenmo.load(tmp_path / "saved").embed("good")
+
+
+def test_a_dense_layer_with_the_weights_of_another_is_refused(
+    sentence_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    sentence_model(NARROW)
+    path = tmp_path / "saved" / "2_Dense" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"out_features": 5}))
+    with pytest.raises(InputError, match=r"2_Dense: its weights are not those of its config\.json"):
+        wenmo.load(tmp_path / "saved")
+    path.write_text(json.dumps({"in_features": "16"}))
+    with pytest.raises(InputError, match="in_features and out_features are"):
+        wenmo.load(tmp_path / "saved")
+
+
 def test_a_step_that_is_not_ours_is_said_and_not_left_out(tmp_path: Path, save_bert: Callable[..., Any]) -> None:
     save_bert(tmp_path)
-    modules = [{"type": "sentence_transformers.models.Transformer", "path": ""}, {"type": "x.Dense", "path": "2_Dense"}]
+    modules = [{"type": "sentence_transformers.models.Transformer", "path": ""}, {"type": "x.CNN", "path": "2_CNN"}]
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     model = wenmo.load(tmp_path)
-    with pytest.raises(InputError, match="its vectors want Dense"):
+    with pytest.raises(InputError, match="its vectors want CNN"):
         model.embed(["good"])
     assert model.embed(["good"], pooling="mean").shape == (1, 16)
 

@@ -72,6 +72,8 @@ class Embedder:
         self.device, self._precision = device, known_precision(precision)
         self._engine = windowed(choose_engine(self.extractor, runtime, device, self._precision), model.windows)
         self._said = said or SentenceVectors()
+        for layer in self._said.dense:
+            layer.to(device)
         self.folder, self.place = folder, place
 
     @classmethod
@@ -113,9 +115,10 @@ class Embedder:
 
         Args:
             texts: one text or many, or pairs; all of one kind.
-            pooling: None: as the model's folder says (``modules.json`` of sentence-transformers), else the model's own
-                sentence vector. Others are made of the vectors of the tokens: ``mean``, ``max``, ``first`` (or
-                ``cls``), ``last``, ``last4``, ``mix``, ``layer:K``; see `wenmo.inference.poolings.TokenPooling`.
+            pooling: None: as the model's folder says (``modules.json`` of sentence-transformers, with its layers over
+                the pooled vector), else the model's own sentence vector. Others are made of the vectors of the tokens:
+                ``mean``, ``max``, ``first`` (or ``cls``), ``last``, ``last4``, ``mix``, ``layer:K``; see
+                `wenmo.inference.poolings.TokenPooling`.
             normalize: to length 1; a vector of zeros stays as it is. None: as the folder says where it says the pooling
                 too, else not.
 
@@ -139,6 +142,8 @@ class Embedder:
         first, texts = _peek(listed(texts, self.pair))
         for columns in self.encode_windows(texts, counts, self.pair_to_embed(first)):
             vectors = self._vectors(columns, how)
+            if pooling is None:
+                vectors = self._through_dense(vectors)
             if to_length_1:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
             yield vectors.float().cpu().numpy()
@@ -153,6 +158,8 @@ class Embedder:
         config = self.model.extractor_config
         how = self._pooling(pooling)
         size = config.pooler_size if how is None else how.size(config)
+        if pooling is None and self._said.dense:
+            size = self._said.dense[-1].out_features
         compared = self.pair_to_embed(text) == "siamese" and not self.model.compares
         return VECTORS_OF_A_PAIR * size if compared else size
 
@@ -196,6 +203,13 @@ class Embedder:
             counts.unknown += len(encoded.unknown)
         counts.texts += len(texts)
         return encoded.columns
+
+    @torch.inference_mode()
+    def _through_dense(self, vectors: Tensor) -> Tensor:
+        """What the folder says is done to a vector before it is one of a text."""
+        for layer in self._said.dense:
+            vectors = layer(vectors.float())
+        return vectors
 
     def _pooling(self, name: str | None) -> TokenPooling | None:
         """What is asked for, or what the folder says; None: the model's own."""

@@ -20,10 +20,10 @@ from wenmo.interchange.hub import place_of
 from wenmo.interchange.huggingface import read_checkpoint, to_huggingface
 from wenmo.interchange.openai_gpt import holds_openai_gpt
 from wenmo.interchange.opening import read_any
-from wenmo.interchange.sentence_transformers import model_folder, sentence_vectors
+from wenmo.interchange.sentence_transformers import DENSE, model_folder, module_folders, sentence_vectors
 from wenmo.interchange.task_weights import as_theirs
 from wenmo.interchange.verification import first_difference, load_transformers
-from wenmo.interchange.weight_files import inside
+from wenmo.interchange.weight_files import inside, read_weights
 from wenmo.text.pretrained_files import OPENAI_NAMES
 
 _COPIED = frozenset(
@@ -192,6 +192,9 @@ def _copy_beside(folder: Path, made: Path, depth: int = 0) -> None:
             shutil.copyfile(inside(folder, path.name), made / OPENAI_NAMES.get(path.name, path.name))
         elif path.is_dir() and not depth and (folder / "modules.json").is_file() and path.name[0].isdigit():
             _copy_beside(inside(folder, path.name), made / path.name, depth + 1)
+    for kind, step in module_folders(folder) if not depth else ():
+        if kind == DENSE:
+            write_weights(made / step.relative_to(folder) / WEIGHTS, read_weights(step))
 
 
 def _write(folder: Path, described: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from wenmo.errors import InputError
-from wenmo.interchange.sentence_transformers import BESIDE, model_folder, module_folders
+from wenmo.interchange.sentence_transformers import BESIDE, DENSE, model_folder, module_folders
 from wenmo.interchange.weight_files import SHARDED, SINGLE, holds_all_weights
 from wenmo.text.pretrained_files import FILES, MERGES, PAIRS, TOKENIZER, WORD_PIECES
 
@@ -82,12 +82,13 @@ def _is_whole(folder: Path) -> bool:
     has_tokenizer = any((place / name).is_file() for name in (TOKENIZER, WORD_PIECES)) or all(
         (place / name).is_file() for name in (PAIRS, MERGES)
     )
-    steps = [step for step in module_folders(folder) if step != folder]
+    steps = [(kind, step) for kind, step in module_folders(folder) if step != folder]
     return (
         (place / "config.json").is_file()
         and holds_all_weights(place)
         and has_tokenizer
-        and all((step / "config.json").is_file() for step in steps)
+        and all((step / "config.json").is_file() for _, step in steps)
+        and all(holds_all_weights(step) for kind, step in steps if kind == DENSE)
     )
 
 

@@ -2,20 +2,36 @@
 https://arxiv.org/abs/1908.10084): ``modules.json`` lists the steps, of which each may have a folder of its own."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from wenmo.errors import InputError
-from wenmo.interchange.weight_files import inside, read_json
+from wenmo.interchange.weight_files import inside, read_json, read_weights
 
 MODULES = "modules.json"
+DENSE = "Dense"
 _TRANSFORMER, _POOLING, _NORMALIZE = "Transformer", "Pooling", "Normalize"
 _LIMITS = ("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json")
 BESIDE = (MODULES, *_LIMITS, "config_sentence_transformers.json")
 """Files of values in such a folder, beside those of the transformer itself."""
 _POOLINGS = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
 """Theirs to ours."""
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Identity": lambda x: x,
+    "Tanh": torch.tanh,
+    "ReLU": F.relu,
+    "GELU": F.gelu,
+    "SiLU": F.silu,
+    "Sigmoid": torch.sigmoid,
+}
+"""Of a dense layer, by the last part of what theirs is called."""
+_SENTENCE = "sentence_embedding"
 _OLD = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -32,8 +48,10 @@ class SentenceVectors:
 
     pooling: str | None = None
     """None: the model's own."""
+    dense: tuple["Dense", ...] = ()
+    """Layers over the pooled vector."""
     normalize: bool = False
-    """To length 1."""
+    """To length 1, at the end."""
     max_length: int = 0
     """Tokens of a text that are read; 0: the folder does not say."""
     lowercase: bool = False
@@ -51,13 +69,13 @@ def model_folder(folder: Path) -> Path:
     return next((place for kind, place in _modules(folder) if kind == _TRANSFORMER), folder)
 
 
-def module_folders(folder: Path) -> list[Path]:
-    """Where the steps stand that have settings of their own.
+def module_folders(folder: Path) -> list[tuple[str, Path]]:
+    """The steps that have settings of their own: what each is, and where it stands.
 
     Raises:
         InputError: as `model_folder`.
     """
-    return [place for kind, place in _modules(folder) if kind != _NORMALIZE]
+    return [(kind, place) for kind, place in _modules(folder) if kind != _NORMALIZE]
 
 
 def sentence_vectors(folder: Path) -> SentenceVectors:
@@ -68,18 +86,26 @@ def sentence_vectors(folder: Path) -> SentenceVectors:
     """
     modules = _modules(folder)
     kinds = [kind for kind, _ in modules]
-    beyond = [kind for kind in kinds if kind not in (_TRANSFORMER, _POOLING, _NORMALIZE)]
+    beyond = [kind for kind in kinds if kind not in (_TRANSFORMER, _POOLING, DENSE, _NORMALIZE)]
+    if _NORMALIZE in kinds[:-1]:
+        beyond.append(f"{_NORMALIZE} in front of {kinds[-1]}")
     pooling = None
+    dense: list[Dense] = []
     for kind, place in modules:
         if kind == _POOLING:
             pooling, unknown = _pooling(read_json(inside(place, "config.json")))
             beyond += unknown
+        elif kind == DENSE:
+            unknown = _beyond_dense(read_json(inside(place, "config.json")))
+            beyond += unknown
+            dense += [] if unknown else [_read_dense(place)]
     limits: dict[str, Any] = {}
     if modules:
         root = model_folder(folder)
         limits = next((read_json(inside(root, name)) for name in _LIMITS if (root / name).is_file()), {})
     return SentenceVectors(
         pooling=pooling,
+        dense=tuple(dense),
         normalize=_NORMALIZE in kinds,
         max_length=int(limits.get("max_seq_length") or 0),
         lowercase=bool(limits.get("do_lower_case")),
@@ -104,6 +130,56 @@ def _below(folder: Path, path: str) -> Path:
     for part in PurePosixPath(path).parts:
         folder = inside(folder, part)
     return folder
+
+
+class Dense(nn.Module):
+    """A linear layer with an activation, over the vector of a text."""
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool, activation: str, residual: bool) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.linear = nn.Linear(in_features, out_features, bias=bias)
+        self._activation = _ACTIVATIONS[activation]
+        self._adds = residual
+        projects = residual and in_features != out_features
+        self.residual = nn.Linear(in_features, out_features, bias=False) if projects else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, in_features)`` to ``(batch, out_features)``."""
+        made = self._activation(self.linear(x))
+        if not self._adds:
+            return made
+        return made + (x if self.residual is None else self.residual(x))
+
+
+def _beyond_dense(described: dict[str, Any]) -> list[str]:
+    """What a dense layer does that is not done here."""
+    activation = str(described.get("activation_function", "torch.Tanh"))
+    unknown = []
+    if not activation.startswith("torch.") or activation.rpartition(".")[2] not in _ACTIVATIONS:
+        unknown.append(f"{DENSE} with the activation {activation}")
+    names = {described.get("module_input_name") or _SENTENCE, described.get("module_output_name") or _SENTENCE}
+    return unknown + ([f"{DENSE} over {' and '.join(sorted(names))}"] if names != {_SENTENCE} else [])
+
+
+def _read_dense(place: Path) -> Dense:
+    described = read_json(inside(place, "config.json"))
+    sizes = [described.get(name) for name in ("in_features", "out_features")]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise InputError(f"{place / 'config.json'}: in_features and out_features are {sizes}; copy the folder again")
+    layer = Dense(
+        *sizes,
+        bias=bool(described.get("bias", True)),
+        activation=str(described.get("activation_function", "torch.Tanh")).rpartition(".")[2],
+        residual=bool(described.get("use_residual", False)),
+    )
+    try:
+        layer.load_state_dict(read_weights(place))
+    except RuntimeError as error:
+        raise InputError(
+            f"{place}: its weights are not those of its config.json ({error}); copy the folder again"
+        ) from error
+    return layer.requires_grad_(False)
 
 
 def _pooling(described: dict[str, Any]) -> tuple[str | None, list[str]]:
