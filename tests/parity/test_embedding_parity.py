@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 import transformers
 
@@ -177,6 +178,55 @@ def test_a_dense_layer_with_the_weights_of_another_is_refused(
     path.write_text(json.dumps({"in_features": "16"}))
     with pytest.raises(InputError, match="in_features and out_features are"):
         wenmo.load(tmp_path / "saved")
+
+
+@pytest.mark.parametrize("kind", ["xlm-roberta", "camembert"])
+def test_roberta_under_another_name_comes_with_its_own_tokenizer(kind: str, tmp_path: Path) -> None:
+    special, letters = ["<s>", "<pad>", "</s>", "<unk>"], "abcdefghinoprstuxy"
+    pieces = [*special, "▁", "▁the", "ing", "▁a", *letters, *"机器学", "<mask>"]
+    unigram = tokenizers.models.Unigram([(piece, -0.5 * number) for number, piece in enumerate(pieces)], unk_id=3)
+    made = tokenizers.Tokenizer(unigram)
+    made.normalizer = tokenizers.normalizers.NFKC()
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    made.add_special_tokens([*special, "<mask>"])
+    folder = tmp_path / kind
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12}
+    config = transformers.AutoConfig.for_model(kind, vocab_size=len(pieces), **sizes)
+    torch.manual_seed(0)
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    made.save(str(folder / "tokenizer.json"))
+    called = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
+        "pad_token": "<pad>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(called | {"unk_token": "<unk>", "mask_token": "<mask>"}))
+    texts = ["the reading of a phrase", "这是机器学习", ""]
+    theirs, tokenizer = (auto.from_pretrained(folder) for auto in (transformers.AutoModel, transformers.AutoTokenizer))
+    means = []
+    for text in texts:
+        with torch.no_grad():
+            means.append(theirs.eval()(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0))
+    ours = wenmo.load(folder)
+    np.testing.assert_allclose(ours.embed(texts, "mean"), torch.stack(means).numpy(), rtol=0, atol=1e-5)
+    told = wenmo.import_checkpoint(folder, out=tmp_path / "taken", verify=True)
+    assert (told["family"], told["verified"]) == (kind, True)
+    assert type(transformers.AutoModel.from_pretrained(tmp_path / "taken")) is type(theirs)
+    (tmp_path / "rows.tsv").write_text("text\tlabel\n" + "".join(f"the {i}\tx\na {i}\ty\n" for i in letters))
+    run = wenmo.train(
+        tmp_path / "rows.tsv", model=f"bert:{folder}", out=tmp_path / "run", overrides=["training.max_steps=1"]
+    )
+    assert wenmo.export_model(run.model, out=tmp_path / "out")["architecture"] == "RobertaForSequenceClassification"
+    classifier = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    with torch.no_grad():
+        logits = classifier(**again("the reading", return_tensors="pt")).logits[0]
+    said = wenmo.load(run.model).probabilities("the reading")[0]
+    np.testing.assert_allclose(said, logits.softmax(dim=0).numpy(), rtol=0, atol=1e-5)
 
 
 def test_a_step_that_is_not_ours_is_said_and_not_left_out(tmp_path: Path, save_bert: Callable[..., Any]) -> None:

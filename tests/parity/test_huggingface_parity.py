@@ -57,6 +57,18 @@ KINDS = {
         ("Model", "ForMaskedLM", *_LABELS),
         pads_with=1,
     ),
+    "xlm-roberta": Kind(
+        "XLMRoberta",
+        SIZES | {"max_position_embeddings": 11, "type_vocab_size": 1},
+        ("Model", "ForMaskedLM", *_LABELS),
+        pads_with=1,
+    ),
+    "camembert": Kind(
+        "Camembert",
+        SIZES | {"max_position_embeddings": 11, "type_vocab_size": 1},
+        ("Model", "ForMaskedLM", *_LABELS),
+        pads_with=1,
+    ),
     "distilbert": Kind("DistilBert", DISTILBERT, ("Model", "ForMaskedLM", *_LABELS)),
     "electra": Kind(
         "Electra", SIZES | {"embedding_size": 6}, ("Model", "ForPreTraining", "ForMaskedLM", *_LABELS)
@@ -184,7 +196,8 @@ def test_every_gradient_is_that_of_transformers(kind: Kind, head: str, tmp_path:
 def test_transformers_opens_what_is_written_and_says_the_same(kind: Kind, head: str, tmp_path: Path) -> None:
     oracle = oracle_of(kind, head)
     checkpoint, _ = ours_of(oracle, tmp_path)
-    described, weights = to_huggingface(checkpoint.config, checkpoint.weights | checkpoint.heads)
+    state = checkpoint.weights | checkpoint.heads
+    described, weights = to_huggingface(checkpoint.config, state, named=checkpoint.family)
     assert described["architectures"] == [type(oracle).__name__]
     back = tmp_path / "back"
     back.mkdir()
@@ -205,7 +218,7 @@ def test_transformers_opens_what_is_written_and_says_the_same(kind: Kind, head: 
         close(mine, theirs)
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "electra", "ernie2", "gpt2"])
+@pytest.mark.parametrize("name", ["bert", "roberta", "camembert", "electra", "ernie2", "gpt2"])
 def test_a_checkpoint_is_verified_and_a_wrong_one_is_not(name: str, tmp_path: Path) -> None:
     kind = KINDS[name]
     checkpoint, _ = ours_of(oracle_of(kind, kind.heads[-2]), tmp_path)

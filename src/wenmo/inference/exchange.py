@@ -101,7 +101,7 @@ def import_checkpoint(checkpoint: str | Path, *, out: str | Path, verify: bool =
             f"{checkpoint}: a model of wenmo already; `wenmo export {checkpoint} --format huggingface` makes one for "
             f"other tools"
         )
-    described, weights = to_huggingface(read.config, read.weights | read.heads)
+    described, weights = to_huggingface(read.config, read.weights | read.heads, named=read.family)
     kept = {name: value for name, value in read.described.items() if name not in _NOT_KEPT}
     target = made / place.relative_to(folder)
     try:

@@ -4,6 +4,8 @@ The names on the left are ours, those on the right are theirs, as of transformer
 are three, the right side has three names.
 """
 
+from dataclasses import replace
+
 from wenmo.interchange.family import Family, Head, Names
 
 IGNORED = frozenset(
@@ -345,4 +347,22 @@ _GPT2 = Family(
     buffers=(".attn.bias", ".attn.masked_bias"),
 )
 
-FAMILIES = {each.name: each for each in (_BERT, _ROBERTA, _DISTILBERT, _ELECTRA, _ERNIE, _GPT, _GPT2)}
+
+def _roberta_called(name: str, classes: str) -> Family:
+    """RoBERTa under another name, with its settings where nothing is written."""
+    heads = {
+        head: replace(each, architecture=each.architecture.replace("Roberta", classes))
+        for head, each in _ROBERTA.heads.items()
+    }
+    architecture = f"{classes}Model"
+    return replace(
+        _ROBERTA, name=name, alias_of=_ROBERTA.name, architecture=architecture, fields=_BERT_FIELDS, heads=heads
+    )
+
+
+_XLM_ROBERTA = _roberta_called("xlm-roberta", "XLMRoberta")
+_CAMEMBERT = _roberta_called("camembert", "Camembert")
+
+FAMILIES = {
+    each.name: each for each in (_BERT, _ROBERTA, _XLM_ROBERTA, _CAMEMBERT, _DISTILBERT, _ELECTRA, _ERNIE, _GPT, _GPT2)
+}

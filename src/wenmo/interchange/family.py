@@ -42,6 +42,8 @@ class Family:
     """Their ``model_type``."""
     model_type: str
     """Ours."""
+    alias_of: str = ""
+    """The family that it is under another name; its tokenizer alone differs."""
     architecture: str
     """The class of transformers without any of the heads below."""
     prefix: str

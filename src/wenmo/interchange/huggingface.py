@@ -97,19 +97,25 @@ def from_huggingface(described: Mapping[str, Any], weights: Mapping[str, Tensor]
     )
 
 
-def to_huggingface(config: ModelConfig, state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def to_huggingface(
+    config: ModelConfig, state: Mapping[str, Tensor], *, named: str = ""
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """A model of ours as transformers keeps it: the values of ``config.json``, and the weights under their names there.
 
     Args:
         config: of the extractor.
         state: the extractor's weights under its own names, and those of heads as in `Checkpoint.heads`. Which heads are
             there decides which class of transformers opens the result.
+        named: what the family is called, where it has several names; empty: by the first of them.
 
     Raises:
         InputError: transformers has no such model, or no such head on it.
     """
     described = config_to_huggingface(config)
     family = family_of(config)
+    if named in FAMILIES and FAMILIES[named].alias_of == family.name:
+        family = FAMILIES[named]
+        described["model_type"] = family.name
     assert isinstance(config, StackConfig)
     heads = [name for name in family.heads if any(each.startswith(f"{name}.") for each in state)]
     described["architectures"] = [_architecture(family, heads)]
@@ -254,8 +260,8 @@ class _Reading:
 
     def _why(self, weights: Mapping[str, Tensor]) -> str:
         """The likely reason."""
-        kin = [each.name for each in FAMILIES.values() if _looks_like(each, weights)]
-        if kin and self.family.name not in kin:
+        kin = [each.name for each in FAMILIES.values() if not each.alias_of and _looks_like(each, weights)]
+        if kin and (self.family.alias_of or self.family.name) not in kin:
             return f"The weights are those of a {' or '.join(kin)}; bring its {CONFIG}"
         if len(self.missing) > len(weights) / 2:
             first = next(iter(weights), "")

@@ -96,7 +96,8 @@ def first_difference(checkpoint: Checkpoint, folder: Path) -> str:
     """
     ours = CheckpointModel(checkpoint).double().eval()
     assert isinstance(checkpoint.config, StackConfig)
-    described, _ = to_huggingface(checkpoint.config, checkpoint.weights | checkpoint.heads)
+    state = checkpoint.weights | checkpoint.heads
+    described, _ = to_huggingface(checkpoint.config, state, named=checkpoint.family)
     padding = int(checkpoint.described.get("pad_token_id") or 0)
     oracle = _open(described["architectures"][0], folder, padding)
     batch = _texts(checkpoint.config, padding)
