@@ -164,11 +164,14 @@ def _beyond_dense(described: dict[str, Any]) -> list[str]:
 
 def _read_dense(place: Path) -> Dense:
     described = read_json(inside(place, "config.json"))
-    sizes = [described.get(name) for name in ("in_features", "out_features")]
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise InputError(f"{place / 'config.json'}: in_features and out_features are {sizes}; copy the folder again")
+    width, size = described.get("in_features"), described.get("out_features")
+    if not (isinstance(width, int) and isinstance(size, int) and min(width, size) > 0):
+        raise InputError(
+            f"{place / 'config.json'}: in_features and out_features are {width!r} and {size!r}; copy the folder again"
+        )
     layer = Dense(
-        *sizes,
+        width,
+        size,
         bias=bool(described.get("bias", True)),
         activation=str(described.get("activation_function", "torch.Tanh")).rpartition(".")[2],
         residual=bool(described.get("use_residual", False)),
