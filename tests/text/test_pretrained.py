@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 
 from wenmo.errors import InputError
 from wenmo.text.loading import load_tokenizer, train_tokenizer
@@ -97,6 +98,27 @@ def test_a_cut_vocabulary_is_refused(bert: Path) -> None:
 def test_a_checkpoints_tokenizer_is_not_made_of_texts() -> None:
     with pytest.raises(InputError, match="comes with a checkpoint"):
         train_tokenizer(["a"], AS_IT_CAME)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "words"])
+def test_a_vocabulary_that_finds_special_tokens_in_a_text_has_them_as_unknown_ones(kind: str, tmp_path: Path) -> None:
+    pieces = ["<s>", "</s>", "<unk>", "▁a", "▁b", "a", "b"]
+    unigram = tokenizers.models.Unigram([(piece, -0.1 * number) for number, piece in enumerate(pieces)], unk_id=2)
+    words = tokenizers.models.WordLevel({piece: i for i, piece in enumerate(pieces)}, "<unk>")
+    made = tokenizers.Tokenizer(unigram if kind == "unigram" else words)
+    cut = tokenizers.pre_tokenizers
+    made.pre_tokenizer = cut.Metaspace() if kind == "unigram" else cut.WhitespaceSplit()
+    around = [("<s>", 0), ("</s>", 1)]
+    made.post_processor = tokenizers.processors.TemplateProcessing(single="<s> $A </s>", special_tokens=around)
+    made.add_special_tokens(["<s>", "</s>"])
+    made.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = PretrainedTokenizer.load(tmp_path)
+    assert tokenizer.special_token_ids == (0, 1)
+    for text in ("a </s> b", "a</s>", "<s>"):
+        ids = tokenizer.encode_batch([text])[0]
+        assert not {0, 1} & set(ids.tolist()) and 2 in ids
+        assert tokenizer.encode(text).ids.tolist() == ids.tolist()
+    assert tokenizer.encode_batch(["a b"])[0].tolist() == ([3, 4] if kind == "unigram" else [5, 6])
 
 
 def test_no_room_beside_special_tokens_is_an_error() -> None:

@@ -48,6 +48,8 @@ NO_TOKEN = -1
 _END_OF_TEXT = "<|endoftext|>"
 """Begins and ends a text in GPT-2, whose folder may not say so."""
 _VERSION = "1"
+_FIND_SPECIAL = ("Unigram", "WordLevel")
+"""Kinds of vocabulary that hold special tokens as they hold words, and so find them in a text."""
 _CHUNK = 1024
 _PROBES = ("a", "1", ".", "的")
 """Texts of which any vocabulary makes a token of at least one."""
@@ -90,6 +92,8 @@ class PretrainedTokenizer(SpecialIds):
         found = backend.token_to_id(_END_OF_TEXT)
         self._end_of_text = NO_TOKEN if found is None else int(found)
         self.pad_token_id = self._id_of("pad_token", NO_TOKEN)
+        finds_special = _kind_of(backend) in _FIND_SPECIAL and self.unk_token_id != NO_TOKEN
+        self._not_text = np.array(self.special_token_ids if finds_special else (), np.int32)
 
     @cached_property
     def vocabulary(self) -> list[str]:
@@ -160,8 +164,15 @@ class PretrainedTokenizer(SpecialIds):
         remaining = strings(texts)
         while chunk := [self._normalizer.normalize(text) for text in islice(remaining, _CHUNK)]:
             found = self._backend.encode_batch_fast(chunk, add_special_tokens=False)
-            encoded += (np.array(each.ids, np.int32) for each in found)
+            encoded += (self._as_text(each.ids) for each in found)
         return encoded
+
+    def _as_text(self, ids: Sequence[int]) -> Ids:
+        """The ids of a text, in which a special token that its vocabulary finds there is an unknown one."""
+        found = np.array(ids, np.int32)
+        if len(self._not_text):
+            found[np.isin(found, self._not_text)] = self.unk_token_id
+        return found
 
     def encode(self, text: str) -> Encoding:
         """The ids of a text with its tokens and where in the raw text they stand, without special tokens.
@@ -172,7 +183,7 @@ class PretrainedTokenizer(SpecialIds):
         found = self._backend.encode(normalized, add_special_tokens=False)
         spans = [_without_space(normalized, start, end) for start, end in found.offsets]
         offsets = [raw_span(origins, start, end) if end > start else (0, 0) for start, end in spans]
-        return Encoding(np.array(found.ids, np.int32), found.tokens, offsets)
+        return Encoding(self._as_text(found.ids), found.tokens, offsets)
 
     def encode_pieces(self, sentences: Iterable[Sequence[str]]) -> list[WordPieces]:
         """The pieces of given words, each of which is cut by itself, as if it stood behind a space.
@@ -295,6 +306,10 @@ def _restore(
 
 def _known(token_id: int) -> int | None:
     return None if token_id == NO_TOKEN else token_id
+
+
+def _kind_of(backend: tokenizers.Tokenizer) -> str:
+    return type(backend.model).__name__
 
 
 def _unknown_id(backend: tokenizers.Tokenizer) -> int:
