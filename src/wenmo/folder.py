@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from wenmo.errors import InputError, JobError
+from wenmo.files import read_json, write_aside, write_json
 from wenmo.interchange.huggingface import read_checkpoint
 from wenmo.interchange.openai_gpt import holds_openai_gpt
 from wenmo.interchange.opening import OpenedFolder, open_folder
@@ -90,12 +91,12 @@ def save_folder(path: Path, folder: ModelFolder) -> None:
         if theirs is not None and theirs.own:
             write_weights(path / HEAD, theirs.own)
         folder.tokenizer.save(path)
-        write_text(path / RECIPE, tomli_w.dumps(folder.recipe))
+        write_aside(path / RECIPE, tomli_w.dumps(folder.recipe))
         write_json(path / METRICS, folder.metrics)
-        write_text(path / CARD, folder.card)
+        write_aside(path / CARD, folder.card)
         (path / CALIBRATION).unlink(missing_ok=True)
         if folder.calibration is not None:
-            write_text(path / CALIBRATION, json.dumps(folder.calibration.to_dict(), ensure_ascii=False) + "\n")
+            write_aside(path / CALIBRATION, json.dumps(folder.calibration.to_dict(), ensure_ascii=False) + "\n")
         write_json(path / CONFIG, described)
     except OSError as error:
         raise JobError(
@@ -152,7 +153,7 @@ def open_any(path: Path) -> ModelFolder | OpenedFolder:
         ) from error
     _fill(task, _their_weights(path, task) if in_theirs else _read_weights(path / WEIGHTS), path / WEIGHTS)
     task.take_tokenizer(tokenizer)
-    metrics = _read_json(path / METRICS) if (path / METRICS).exists() else {}
+    metrics = read_json(path / METRICS) if (path / METRICS).exists() else {}
     card = _read(path / CARD) if (path / CARD).exists() else ""
     kept = _read_calibration(path / CALIBRATION)
     return ModelFolder(task.eval(), tokenizer, recipe, metrics, card, place=str(path), calibration=kept)
@@ -164,7 +165,7 @@ def _is_of_transformers(path: Path) -> bool:
         return True
     if not (path / CONFIG).is_file():
         return False
-    described = _read_json(path / CONFIG)
+    described = read_json(path / CONFIG)
     return isinstance(described, dict) and "model_type" in described and "wenmo_version" not in described
 
 
@@ -227,21 +228,6 @@ def is_model_folder(path: Path) -> bool:
     return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file aside and rename it into place."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON aside and rename it into place."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-
-
 def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
     """Write safetensors aside and rename them into place."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -284,7 +270,12 @@ def wenmo_version() -> str:
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise InputError(f"{path}: there is no such folder; a model folder is what `wenmo train --out` made")
-    described = _read_json(path / CONFIG)
+    if not (path / CONFIG).is_file():
+        raise InputError(
+            f"{path / CONFIG}: missing; the folder is not a model or was not saved to the end (use --resume to go on "
+            "with a run)"
+        )
+    described = read_json(path / CONFIG)
     if not isinstance(described, dict) or "model_type" not in described or "wenmo_version" not in described:
         raise InputError(f"{path / CONFIG}: not a model of wenmo: it has no model_type, or no wenmo_version")
     version = described.get("format_version", 1)
@@ -293,18 +284,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     return described
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(_read(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}); copy the folder again") from error
-
-
 def _read_calibration(path: Path) -> CalibrationRows | None:
     if not path.exists():
         return None
     try:
-        return CalibrationRows.from_dict(_read_json(path))
+        return CalibrationRows.from_dict(read_json(path))
     except ValueError as error:
         raise InputError(f"{path}: not what a model keeps of its calibration rows: {error}; copy it again") from error
 
@@ -324,9 +308,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: missing; the folder is not a model or was not saved to the end (use --resume to go on with a run)"
-        ) from None
+        raise InputError(f"{path}: missing; copy the whole folder again") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; copy the folder again") from error
 

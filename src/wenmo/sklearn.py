@@ -21,7 +21,8 @@ from sklearn.utils.validation import check_is_fitted
 from wenmo.data.rows import Row
 from wenmo.data.splits import split_rows
 from wenmo.errors import InputError
-from wenmo.folder import load_folder, save_folder, write_json
+from wenmo.files import write_json
+from wenmo.folder import load_folder, save_folder
 from wenmo.inference.predictor import Predictor
 from wenmo.models.registry import presets
 from wenmo.training.corpus import Corpus

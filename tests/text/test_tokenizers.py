@@ -312,14 +312,14 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float):
     trained("words").save(tmp_path)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(InputError, match=f"{name} is damaged or cut short"):
+    with pytest.raises(InputError, match=f"{name}: not JSON; it is damaged or cut short"):
         Tokenizer.load(tmp_path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path):
     trained("words").save(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
-    with pytest.raises(InputError, match=r"tokenizer\.json is missing"):
+    with pytest.raises(InputError, match=r"tokenizer\.json: missing"):
         Tokenizer.load(tmp_path)
 
 

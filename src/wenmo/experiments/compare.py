@@ -16,7 +16,8 @@ from wenmo.experiments.choosing import choose, sentences
 from wenmo.experiments.entries import Entry, curve, describe, empty_row, fold_parts, folder_names
 from wenmo.experiments.judging import Judged, hardest_errors, judge, score_test, write_down_test
 from wenmo.experiments.measuring import machine, measure_speed
-from wenmo.folder import folder_bytes, wenmo_version, write_json
+from wenmo.files import read_json_object, write_json
+from wenmo.folder import folder_bytes, wenmo_version
 from wenmo.inference.loading import load
 from wenmo.tasks.metrics import mean_and_interval, pareto_front
 from wenmo.training.building import with_labels
@@ -115,7 +116,7 @@ class Comparison:
     def _finished(self) -> dict[str, Any]:
         """What a finished comparison came to; its texts are taken out for good where they are not to be shown."""
         place = self._out / "comparison.json"
-        finished = _read_json(place)
+        finished = read_json_object(place)
         if self._no_texts and any(example["text"] is not None for example in finished["hardest"]):
             finished["hardest"] = [example | {"text": None} for example in finished["hardest"]]
             write_json(place, finished)
@@ -153,7 +154,7 @@ class Comparison:
         """What an interrupted comparison had planned: timed anew, it would come out a little different."""
         place = self._out / "plan.json"
         fresh: dict[str, Any] = {"data_sha256": corpus.digest(), "asked": self._asked, "networks": {}}
-        kept = _read_json(place) if self._resume and place.exists() else fresh
+        kept = read_json_object(place) if self._resume and place.exists() else fresh
         if kept["data_sha256"] != fresh["data_sha256"]:
             raise InputError(f"{self._out}: --resume would mix models of other texts with these; choose another --out")
         self._hold_to_what_was_asked(kept)
@@ -319,8 +320,3 @@ class Comparison:
 
 def _as_json(values: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(values))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return read

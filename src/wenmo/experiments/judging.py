@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from wenmo.data.rows import Row
-from wenmo.folder import CARD, METRICS, load_folder, write_json, write_text
+from wenmo.files import write_aside, write_json
+from wenmo.folder import CARD, METRICS, load_folder
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import confusion_matrix, per_class
 from wenmo.tasks.task import Task
@@ -93,7 +94,7 @@ def write_down_test(place: Path, metrics: Mapping[str, Any], corpus: Corpus) -> 
         num_cut=recipe.task.count_cut(store, recipe.data.reading),
     )
     write_json(place / METRICS, told)
-    write_text(place / CARD, card)
+    write_aside(place / CARD, card)
 
 
 def hardest_errors(judged: Judged, rows: Sequence[Row], no_texts: bool) -> list[dict[str, Any]]:

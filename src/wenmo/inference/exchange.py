@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from wenmo.errors import InputError, JobError
-from wenmo.folder import CARD, CONFIG, WEIGHTS, ModelFolder, open_any, write_json, write_text, write_weights
+from wenmo.files import write_aside, write_json
+from wenmo.folder import CARD, CONFIG, WEIGHTS, ModelFolder, open_any, write_weights
 from wenmo.interchange import elmo_verification
 from wenmo.interchange.allennlp import OPTIONS, find_weights, holds_elmo, read_arrays, read_elmo
 from wenmo.interchange.checkpoint import Checkpoint
@@ -155,7 +156,7 @@ def export_model(model: str | Path, *, out: str | Path) -> dict[str, Any]:
     try:
         made.mkdir(parents=True, exist_ok=True)
         folder.tokenizer.save(made)
-        write_text(made / CARD, folder.card)
+        write_aside(made / CARD, folder.card)
         _write(made, theirs.described | folder.task.config.described(), theirs.weights)
     except OSError as error:
         raise JobError(

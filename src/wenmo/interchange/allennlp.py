@@ -6,7 +6,6 @@ in the order input, candidate, forget, output; TensorFlow adds 1 to the forget g
 have no row for what is no character. The gate of a highway is ours; it is AllenNLP's module that turns it round.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from wenmo.errors import InputError
 from wenmo.features import NUM_BYTE_IDS
+from wenmo.files import read_json_object
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.weight_files import read_weight_file
 from wenmo.models.elmo import Elmo, ElmoConfig
@@ -160,15 +160,9 @@ def _read_description(options: Path) -> tuple[Path, dict[str, Any], ElmoConfig]:
 
 
 def _read_options(path: Path) -> dict[str, Any]:
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; ELMo comes with an options file beside its weights") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a JSON file of options ({error})") from error
-    if not isinstance(options, dict):
-        raise InputError(f"{path}: the options of an ELMo are an object with lstm and char_cnn")
-    return options
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; ELMo comes with an options file beside its weights")
+    return read_json_object(path)
 
 
 def _section(options: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from wenmo.errors import InputError
+from wenmo.files import read_json_object
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.families import FAMILIES
 from wenmo.interchange.family import Family, Head, Rule, extractor_rules, head_rules, layer_rules
@@ -26,7 +27,7 @@ from wenmo.interchange.huggingface_config import (
     refuse_other_values,
     with_pooler,
 )
-from wenmo.interchange.weight_files import inside, read_json, read_weights
+from wenmo.interchange.weight_files import inside, read_weights
 from wenmo.models.config import ModelConfig
 from wenmo.models.pretraining_heads import MaskedLanguageModelHead, NextSentenceHead, ReplacedTokenHead
 from wenmo.models.registry import build_model
@@ -46,7 +47,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; a checkpoint is a folder with {CONFIG} and weights")
-    described = read_json(inside(folder, CONFIG))
+    described = read_json_object(inside(folder, CONFIG))
     try:
         config_from_huggingface(described)  # before gigabytes are read
     except InputError as error:  # which begins with the file

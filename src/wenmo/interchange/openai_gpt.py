@@ -7,7 +7,6 @@ axis of length 1 in front. How many heads share a layer stands nowhere; those of
 vocabulary is ``encoder_bpe_40000.json`` with ``vocab_40000.bpe`` (`wenmo.text.pretrained_files`).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wenmo.errors import InputError
+from wenmo.files import read_json
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import from_huggingface
 from wenmo.interchange.weight_files import inside
@@ -59,10 +59,7 @@ def describe_openai_gpt(folder: Path) -> dict[str, Any]:
 
 def _shapes(folder: Path) -> list[list[int]]:
     path = inside(folder, SHAPES)
-    try:
-        shapes = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); copy it again") from error
+    shapes = read_json(path)
     is_list = isinstance(shapes, list) and all(isinstance(shape, list) and shape for shape in shapes)
     if not is_list or not all(type(size) is int and size > 0 for shape in shapes for size in shape):
         raise InputError(f"{path}: not a list of shapes, such as [[512, 768], [40478, 768]]; copy it again")

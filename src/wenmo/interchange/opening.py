@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from wenmo.data.tag_schemes import infer_scheme
 from wenmo.errors import InputError
+from wenmo.files import read_json_object
 from wenmo.interchange.allennlp import holds_elmo, read_config, read_elmo
 from wenmo.interchange.checkpoint import Checkpoint
 from wenmo.interchange.huggingface import CONFIG, read_checkpoint
@@ -17,7 +18,7 @@ from wenmo.interchange.huggingface_config import config_from_huggingface
 from wenmo.interchange.openai_gpt import describe_openai_gpt, holds_openai_gpt, read_openai_gpt
 from wenmo.interchange.sentence_transformers import SentenceVectors, model_folder, sentence_vectors
 from wenmo.interchange.task_weights import as_ours
-from wenmo.interchange.weight_files import inside, read_json
+from wenmo.interchange.weight_files import inside
 from wenmo.models.config import ModelConfig
 from wenmo.models.registry import build_model
 from wenmo.models.shapes import shapes_only
@@ -106,7 +107,7 @@ def config_of_checkpoint(place: Path) -> ModelConfig:
         return read_config(place)
     if holds_openai_gpt(place):
         return config_from_huggingface(describe_openai_gpt(place))
-    described = read_json(inside(model_folder(place), CONFIG))
+    described = read_json_object(inside(model_folder(place), CONFIG))
     if "wenmo_version" in described and "architectures" not in described:
         raise InputError(f"{place}: a model that only wenmo has; go on with it by --from {place}")
     return config_from_huggingface(described)

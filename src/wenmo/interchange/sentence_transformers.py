@@ -1,7 +1,6 @@
 """What a folder of sentence-transformers says of how a text's vector is made (Reimers and Gurevych, EMNLP 2019,
 https://arxiv.org/abs/1908.10084): ``modules.json`` lists the steps, of which each may have a folder of its own."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wenmo.errors import InputError
-from wenmo.interchange.weight_files import inside, read_json, read_weights
+from wenmo.files import read_json, read_json_object
+from wenmo.interchange.weight_files import inside, read_weights
 
 MODULES = "modules.json"
 DENSE = "Dense"
@@ -93,16 +93,16 @@ def sentence_vectors(folder: Path) -> SentenceVectors:
     dense: list[Dense] = []
     for kind, place in modules:
         if kind == _POOLING:
-            pooling, unknown = _pooling(read_json(inside(place, "config.json")))
+            pooling, unknown = _pooling(read_json_object(inside(place, "config.json")))
             beyond += unknown
         elif kind == DENSE:
-            unknown = _beyond_dense(read_json(inside(place, "config.json")))
+            unknown = _beyond_dense(read_json_object(inside(place, "config.json")))
             beyond += unknown
             dense += [] if unknown else [_read_dense(place)]
     limits: dict[str, Any] = {}
     if modules:
         root = model_folder(folder)
-        limits = next((read_json(inside(root, name)) for name in _LIMITS if (root / name).is_file()), {})
+        limits = next((read_json_object(inside(root, name)) for name in _LIMITS if (root / name).is_file()), {})
     return SentenceVectors(
         pooling=pooling,
         dense=tuple(dense),
@@ -119,10 +119,10 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     if not path.is_file():
         return []
     try:
-        listed = json.loads(inside(folder, MODULES).read_text(encoding="utf-8"))
+        listed = read_json(inside(folder, MODULES))
         # The last part of the type is enough: the packages before it have changed, and nothing is imported.
         return [(str(each["type"]).rpartition(".")[2], _below(folder, str(each["path"]))) for each in listed]
-    except (ValueError, TypeError, KeyError) as error:
+    except (TypeError, KeyError) as error:
         raise InputError(f"{path}: not a list of modules ({error}); copy the folder again") from error
 
 
@@ -163,7 +163,7 @@ def _beyond_dense(described: dict[str, Any]) -> list[str]:
 
 
 def _read_dense(place: Path) -> Dense:
-    described = read_json(inside(place, "config.json"))
+    described = read_json_object(inside(place, "config.json"))
     width, size = described.get("in_features"), described.get("out_features")
     if not (isinstance(width, int) and isinstance(size, int) and min(width, size) > 0):
         raise InputError(

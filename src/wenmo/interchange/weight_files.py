@@ -3,13 +3,11 @@
 Nothing here runs what is in a file, and no file is read that lies outside the folder.
 """
 
-import json
 import pickle
 import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from wenmo.errors import InputError
+from wenmo.files import read_json_object
 
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -83,23 +82,6 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
-
-    Raises:
-        InputError: the file is missing, or not a JSON object.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; copy the whole folder again") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); copy it again") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: not a JSON object but a {type(values).__name__}; copy it again")
-    return values
-
-
 def modern_name(name: str) -> str:
     """The name of a weight as it is spelt now: layer norms once had gamma and beta, and `DataParallel` says module."""
     name = name.removeprefix("module.")
@@ -151,7 +133,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 def _shards(folder: Path, index: str) -> tuple[dict[str, str], dict[str, Path]]:
     """In which file each weight stands, and the files."""
-    places = read_json(inside(folder, index)).get("weight_map")
+    places = read_json_object(inside(folder, index)).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(each, str) for each in places.values()):
         raise InputError(f"{folder / index}: it has no weight_map from weights to files; copy it again")
     return places, {name: inside(folder, name) for name in sorted(set(places.values()))}

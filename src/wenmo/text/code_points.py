@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from wenmo.errors import InputError
+from wenmo.files import write_aside
 from wenmo.text.ngrams import Ids
 from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.tokenizer_config import (
@@ -25,7 +26,7 @@ from wenmo.text.tokenizer_config import (
     strings,
     write_settings,
 )
-from wenmo.text.vocabulary import UNK_TOKEN, read_vocabulary, write_aside
+from wenmo.text.vocabulary import UNK_TOKEN, read_vocabulary
 
 _VERSION = "1"
 

@@ -20,6 +20,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from wenmo.errors import InputError
+from wenmo.files import write_aside
 from wenmo.text.ngrams import Ids
 from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.pretrained_files import read_backend, read_described
@@ -37,7 +38,6 @@ from wenmo.text.tokenizer_config import (
     strings,
     write_settings,
 )
-from wenmo.text.vocabulary import write_aside
 
 AS_IT_CAME = TokenizerConfig(segmenter=PRETRAINED, lowercase=False, fold_width=False)
 """Settings that leave a text to the checkpoint's tokenizer alone."""

@@ -15,7 +15,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from wenmo.errors import InputError
-from wenmo.text.vocabulary import read_json
+from wenmo.files import read_json_object
 
 TOKENIZER, CONFIG, SPECIAL_MAP, ADDED = (
     "tokenizer.json",
@@ -45,10 +45,7 @@ def read_described(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.is_file():
             continue
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise InputError(f"{path} is no JSON object; copy the folder again")
-        described |= content
+        described |= read_json_object(path)
     return {name: _plain_token(value) if name.endswith("_token") else value for name, value in described.items()}
 
 
@@ -150,7 +147,7 @@ def _add_special(backend: tokenizers.Tokenizer, folder: Path, tokens: list[str])
     path = folder / ADDED
     if not path.is_file():
         return
-    for token, wanted in sorted(read_json(path).items(), key=lambda item: int(item[1])):
+    for token, wanted in sorted(read_json_object(path).items(), key=lambda item: int(item[1])):
         backend.add_tokens([token])
         if backend.token_to_id(token) != wanted:
             raise InputError(f"{path}: {token!r} has the id {wanted}, which is not the next one; copy the folder again")

@@ -28,6 +28,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from wenmo.errors import InputError
+from wenmo.files import read_json, write_aside
 from wenmo.text.ngrams import Ids
 from wenmo.text.normalization import Normalizer, conversion_version, raw_span
 from wenmo.text.tokenizer_config import (
@@ -40,7 +41,6 @@ from wenmo.text.tokenizer_config import (
     strings,
     write_settings,
 )
-from wenmo.text.vocabulary import read_json, write_aside
 
 DEFAULT_VOCAB_SIZE = 8000
 """Where ``vocab_size`` is 0."""

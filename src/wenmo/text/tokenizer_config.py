@@ -8,18 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wenmo.errors import InputError
+from wenmo.files import read_json, write_aside
 from wenmo.text.ngrams import Ids
 from wenmo.text.special_tokens import Surroundings
-from wenmo.text.vocabulary import (
-    BOS_TOKEN,
-    EOS_TOKEN,
-    PAD_TOKEN,
-    SEP_TOKEN,
-    SPECIAL_TOKENS,
-    UNK_TOKEN,
-    read_json,
-    write_aside,
-)
+from wenmo.text.vocabulary import BOS_TOKEN, EOS_TOKEN, PAD_TOKEN, SEP_TOKEN, SPECIAL_TOKENS, UNK_TOKEN
 
 FORMAT_VERSION = 1
 

@@ -1,12 +1,10 @@
 """The vocabulary of a tokenizer: which lists of tokens can be one, and the file that holds it."""
 
-import json
-import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from wenmo.errors import InputError
+from wenmo.files import read_json, write_aside
 
 PAD_TOKEN = "[PAD]"
 UNK_TOKEN = "[UNK]"
@@ -65,24 +63,3 @@ def read_vocabulary(path: Path) -> list[str]:
         raise InputError(f"{path}: the ids are not 0 to {len(ids) - 1}, each once; copy the folder again")
     check_vocabulary(vocabulary)
     return vocabulary
-
-
-def read_json(path: Path) -> Any:
-    """A file of the folder of a model.
-
-    Raises:
-        InputError: it is missing, or not a whole JSON document.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing; is {path.parent} the folder of a model?") from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); copy the folder again") from error
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(aside, path)

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from wenmo.errors import InputError, JobError
-from wenmo.folder import write_json, write_weights
+from wenmo.files import write_json
+from wenmo.folder import write_weights
 
 _KEPT = 2
 

@@ -12,7 +12,8 @@ import torch
 
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError, JobError
-from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder, write_text
+from wenmo.files import write_aside
+from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder
 from wenmo.models.stacked import Stacked
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.metrics import Interval
@@ -317,7 +318,7 @@ def _hold_to(recipe: Recipe, corpus: Corpus, out: Path, start: Path | None, resu
     if not world.is_main:
         return
     try:
-        write_text(place, tomli_w.dumps(described))
+        write_aside(place, tomli_w.dumps(described))
     except OSError as error:
         raise JobError(f"{place}: cannot be written ({error}); free some space or choose another --out") from error
 
