@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from wenmo.errors import InputError
@@ -37,16 +38,19 @@ class Lexica:
     """Finds the phrases of some lexica; an entry that stands in two of them is of the first."""
 
     def __init__(self, lexica: Sequence[Lexicon]) -> None:
+        """Take the lists.
+
+        Raises:
+            InputError: pyahocorasick is not installed.
+        """
+        if find_spec("ahocorasick") is None:
+            raise InputError('lexica need the package pyahocorasick; pip install "wenmo[zh]"')
         self.lexica = tuple(lexica)
         levels = {lexicon.level for lexicon in lexica}
         self._finders = [_Finder([each for each in lexica if each.level == level]) for level in sorted(levels)]
 
     def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
-        """The phrases in each text, as units of the level of their lexicon and of its name as their kind.
-
-        Raises:
-            InputError: pyahocorasick is not installed.
-        """
+        """The phrases in each text, as units of the level of their lexicon and of its name as their kind."""
         return [sorted(unit for finder in self._finders for unit in finder.units(text)) for text in texts]
 
     def fingerprint(self) -> str:
@@ -82,10 +86,8 @@ class _Finder:
 
     @cached_property
     def _automaton(self) -> Any:
-        try:
-            import ahocorasick
-        except ImportError as error:
-            raise InputError('lexica need the package pyahocorasick; pip install "wenmo[zh]"') from error
+        import ahocorasick
+
         automaton = ahocorasick.Automaton()
         for number, phrase in enumerate(self._phrases):
             automaton.add_word(phrase, number)
