@@ -1,5 +1,6 @@
 """Objectives by name: how text is cut for them, and that an example of each goes through a model."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ def test_running_text_is_cut_as_the_model_reads_it():
         (["masked_lm", "dialogue_lm"], FACTS, "masked_lm and dialogue_lm would mask the same text twice"),
         (["masked_lm"], CorpusFacts(), "the tokenizer has none"),
         (["discourse_relation"], CorpusFacts(), "the corpus has 0"),
+        (["knowledge_masking"], replace(FACTS, has_spans=False), "units of the kind 'mixed', and no words"),
     ],
 )
 def test_what_cannot_be_learnt_together_or_at_all_is_refused(names, facts, message):
@@ -170,3 +172,8 @@ def test_recurring_tokens_are_those_that_a_search_finds(make_shard):
             counted += len(expected)
     assert counted == len(ids)
     assert {-100, 0, 1} == set(np.unique(labels))
+
+
+def test_single_tokens_are_masked_where_nothing_is_marked():
+    (objective,) = work_for(["masked_lm"], SETTINGS, replace(FACTS, has_spans=False)).objectives
+    assert objective.masking.units == ("token",)

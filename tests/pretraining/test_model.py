@@ -175,6 +175,15 @@ def test_micro_batches_sum_to_the_whole(make_shard):
     assert torch.equal(sum(counts for _, counts in parts), whole[1])
 
 
+def test_an_objective_without_counted_labels_costs_nothing_and_breaks_nothing():
+    model = pretraining_of(BERT, MASKED_LM, NEXT_SENTENCE)
+    labels = {"masked_lm": torch.full_like(IDS, -100), "next_sentence": torch.tensor([-100, -100])}
+    sums, counts = model(PretrainingExample(batch=TokenBatch(input_ids=IDS, attention_mask=MASK), labels=labels))
+    assert sums.tolist() == [0, 0] and counts.tolist() == [0, 0]
+    sums.sum().backward()
+    assert all(not each.grad.any() for each in model.parameters())
+
+
 def test_the_table_of_an_encoder_learns_in_every_row_and_its_pooler_only_where_it_is_read():
     model = pretraining_of(BERT, MASKED_LM)
     assert model.extractor.embeddings.words.tied

@@ -80,14 +80,14 @@ def test_unused_sentences_come_back_and_every_sentence_is_in_an_a_or_a_b(make_sh
 
 
 def test_one_document_in_ten_has_a_random_length(make_shard):
-    shard = make_shard(num_documents=3000, sentences=(40, 40), tokens=(4, 6))
+    shard = make_shard(num_documents=1500, sentences=(40, 40), tokens=(4, 6))
     cut = pairs_of(shard, 128)
     documents = documents_of(cut)[:, 0]
-    longest = np.zeros(3000)
+    longest = np.zeros(1500)
     np.maximum.at(longest, documents, cut.lengths)
     short = (longest < 118).mean()  # a target below 115 of [2, 125] leaves no pair as long as that
     expected = 0.1 * (110 - 2) / 124
-    assert abs(short - expected) < 4.5 * np.sqrt(expected * (1 - expected) / 3000)
+    assert abs(short - expected) < 4.5 * np.sqrt(expected * (1 - expected) / 1500)
     never = pairs_of(shard, 128, short_seq_prob=0.0)
     firsts = np.flatnonzero(np.diff(documents_of(never)[:, 0], prepend=-1))
     assert (np.maximum.reduceat(never.lengths, firsts) > 118).mean() > 0.99

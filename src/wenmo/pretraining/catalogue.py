@@ -98,6 +98,8 @@ class CorpusFacts:
     """The word that stands for the begin of a sentence, for bidirectional_lm."""
     end_id: int | None = None
     """The one that stands for its end."""
+    has_spans: bool = True
+    """Whether words, phrases and entities are marked, as far as there are any."""
     num_relations: int = 0
     """Which the words that join sentences tell."""
 
@@ -162,9 +164,9 @@ def _cutter(name: str, settings: ObjectivesConfig) -> Cutter | None:
 def _objectives(name: str, settings: ObjectivesConfig, facts: CorpusFacts, stage: int) -> list[Objective]:
     match name:
         case "masked_lm":
-            return [MaskedLm(settings.masking, _vocabulary(name, facts))]
+            return [_masked(name, settings.masking, facts)]
         case "knowledge_masking":
-            return [MaskedLm(settings.knowledge_in(stage), _vocabulary(name, facts), name)]
+            return [_masked(name, settings.knowledge_in(stage), facts)]
         case "causal_lm":
             return [CausalLm()]
         case "bidirectional_lm":
@@ -174,7 +176,7 @@ def _objectives(name: str, settings: ObjectivesConfig, facts: CorpusFacts, stage
         case "token_document_relation":
             return [TokenDocumentRelation()]
         case "dialogue_lm":
-            return [MaskedLm(settings.masking, _vocabulary(name, facts), name), SequenceClass("real_dialogue", 2)]
+            return [_masked(name, settings.masking, facts), SequenceClass("real_dialogue", 2)]
         case _:
             return [SequenceClass(name, _num_classes(name, settings, facts))]
 
@@ -200,7 +202,12 @@ def _num_classes(name: str, settings: ObjectivesConfig, facts: CorpusFacts) -> i
     }[name]
 
 
-def _vocabulary(name: str, facts: CorpusFacts) -> Vocabulary:
+def _masked(name: str, masking: MaskingConfig, facts: CorpusFacts) -> Objective:
     if facts.mask_id is None or not len(facts.random_ids):
         raise InputError(f"{name} hides tokens behind a mask, and the tokenizer has none; train one that has")
-    return Vocabulary(mask_id=facts.mask_id, random_ids=facts.random_ids)
+    if not facts.has_spans and masking.units != ("token",):
+        raise InputError(
+            f"{name} masks units of the kind {masking.unit!r}, and no words, phrases or entities are marked in the "
+            "corpus; make it again with them, or set the unit to token"
+        )
+    return MaskedLm(masking, Vocabulary(mask_id=facts.mask_id, random_ids=facts.random_ids), name)

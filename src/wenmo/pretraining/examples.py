@@ -56,7 +56,7 @@ def make_example(
 
 
 def task_id(objectives: Many[Objective], labels: Mapping[str, NDArray[np.int64]], num_tasks: int) -> int | None:
-    """The task of a batch as the model is told it; None for a model that is not."""
+    """The task of a batch as the model is told it, the last it knows for those behind; None for a model that is not."""
     if not num_tasks or not objectives:
         return None
     of_sequences = [name for name, each in labels.items() if each.ndim == 1 and name in TASK_IDS]

@@ -137,8 +137,10 @@ def mask(draft: Draft, config: MaskingConfig, vocabulary: Vocabulary, draws: Dra
     units = unit_of_places(draft, kinds)
     chosen = _chosen_units(draft, units, order, config)
     shared = units if config.together else np.broadcast_to(np.arange(units.shape[1]), units.shape).copy()
+    most = _most(draft, config)
+    chances = draws.uniform(draft.rows, f"{purpose} runs", 2, int(most.max(initial=1)))
     for row in np.flatnonzero(kinds == "span"):
-        runs = _runs(units[row], draft.text[row], _most(draft, config)[row], draws, purpose, draft.rows[row : row + 1])
+        runs = _runs(units[row], draft.text[row], chances[:, row, : most[row]])
         chosen[row] = runs >= 0
         shared[row] = np.where(runs >= 0, runs, shared[row])
     fate = np.take_along_axis(fate, shared, axis=1)
@@ -217,10 +219,14 @@ def _of_units(heads: NDArray[np.bool_], units: Integers, draft: Draft) -> NDArra
     return np.asarray(draft.text & np.take_along_axis(heads, units, axis=1))
 
 
-def _runs(units: Integers, text: NDArray[np.bool_], most: int, draws: Draws, purpose: str, row: Integers) -> Integers:
-    """``(length,)``: at each chosen place the first place of its run of whole words, -1 everywhere else."""
+def _runs(units: Integers, text: NDArray[np.bool_], chances: NDArray[np.float64]) -> Integers:
+    """``(length,)``: at each chosen place the first place of its run of whole words, -1 everywhere else.
+
+    ``chances`` are ``(2, most)``: how long each run is and where it begins, of as many runs as tokens are wanted.
+    """
     found = np.full(len(units), -1, np.int64)
-    lengths, anchors = draws.uniform(row, f"{purpose} runs", 2, most)[:, 0]
+    lengths, anchors = chances
+    most = len(lengths)
     for num_words, anchor in zip(words_of_runs(lengths).tolist(), anchors.tolist(), strict=True):
         free = np.flatnonzero(text & (found < 0))
         left = most - int((found >= 0).sum())
