@@ -60,6 +60,12 @@ def test_nothing_has_no_sentence():
     assert split_sentences("") == split_sentences(" \n\t\n") == []
 
 
+def test_a_line_without_an_end_takes_time_in_proportion_to_it():
+    line = 'e.g. "a" 3.5, i.e. U.S. law. "No." he said '
+    text = line * 20_000  # a million characters; looking back from every dot would take an hour
+    assert len(split_sentences(text)) == 20_001
+
+
 @given(st.text(alphabet="a我 。.!?…”\"'“\n,，)A1", max_size=60))
 def test_sentences_are_in_order_apart_and_all_of_the_text(text: str):
     spans = sentence_spans(text)

@@ -14,7 +14,9 @@ abbreviation:
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
+from functools import cached_property
 
 from wenmo.text.segmentation import Span
 
@@ -30,8 +32,11 @@ _END = re.compile(rf"[{_STOPS}]+[{re.escape(_CLOSING)}]*")
 _OPENING_APOSTROPHE = re.compile(r"(?<![^\s(\[\"“])'(?=\w)")
 _CLOSING_APOSTROPHE = re.compile(rf"(?<=[{_STOPS},，])'")
 _HAN = re.compile("[\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_WORD_BEFORE = re.compile(r"[^\s(\[{“‘\"'《「]*\Z")
-_WORD_BEHIND = re.compile(r"\s*[(\[{“‘\"'«]*([^\W\d_]+(?:[’'][^\W\d_]+)?)?")
+_SPACE = re.compile(r"\s*")
+_DOUBLE = re.compile('"')
+_OUTSIDE_WORDS = re.compile(r"[\s(\[{“‘\"'《「]")
+_LONGEST_ABBREVIATION = 24
+_WORD_BEHIND = re.compile(r"[(\[{“‘\"'«]*([^\W\d_]+(?:[’'][^\W\d_]+)?)?")
 
 
 def _words(*lines: str) -> frozenset[str]:
@@ -74,42 +79,63 @@ def split_sentences(text: str) -> list[str]:
 def _of_line(text: str, line: int, end: int) -> Iterator[Span]:
     """The sentences between two places of a text, of which one line stands there."""
     begin = line
+    quotes = _Quotes(text, line, end)
     for found in _END.finditer(text, line, end):
-        behind = _closed(text, line, found.group(), found.start())
+        behind = _closed(text, quotes, found.group(), found.start())
         if _ends_here(text, begin, found.start(), behind, end):
             yield from _trimmed(text, begin, behind)
             begin = behind
     yield from _trimmed(text, begin, end)
 
 
-def _closed(text: str, line: int, marks: str, start: int) -> int:
-    """Where the stops that begin at ``start`` end, with what closes there.
+class _Quotes:
+    """The straight quotation marks of a line, which open and close alike; looked for when the first one is asked for.
 
-    A straight quotation mark opens and closes alike: it closes where one of the line is still open.
+    Places are kept and counted by bisection, so that a line of any length takes time in proportion to it.
     """
+
+    def __init__(self, text: str, line: int, end: int) -> None:
+        self._part = (text, line, end)
+
+    def is_open(self, mark: str, place: int) -> bool:
+        """Whether the mark at a place closes one of the line that is still open."""
+        if mark == '"':
+            return bisect_left(self._double, place) % 2 == 1
+        return bisect_left(self._opening, place) > bisect_left(self._closing, place)
+
+    @cached_property
+    def _double(self) -> list[int]:
+        return self._places(_DOUBLE)
+
+    @cached_property
+    def _opening(self) -> list[int]:
+        return self._places(_OPENING_APOSTROPHE)
+
+    @cached_property
+    def _closing(self) -> list[int]:
+        return self._places(_CLOSING_APOSTROPHE)
+
+    def _places(self, pattern: re.Pattern[str]) -> list[int]:
+        return [found.start() for found in pattern.finditer(*self._part)]
+
+
+def _closed(text: str, quotes: _Quotes, marks: str, start: int) -> int:
+    """Where the stops that begin at ``start`` end, with what closes there."""
     place = start + len(marks.rstrip(_CLOSING))
-    while place < start + len(marks) and (text[place] not in "\"'" or _is_open(text, text[place], line, place)):
+    while place < start + len(marks) and (text[place] not in "\"'" or quotes.is_open(text[place], place)):
         place += 1
     return place
 
 
-def _is_open(text: str, mark: str, line: int, place: int) -> bool:
-    if mark == '"':
-        return text.count(mark, line, place) % 2 == 1
-    # An apostrophe inside a word or behind it is none of the two.
-    opening = len(_OPENING_APOSTROPHE.findall(text, line, place))
-    return opening > len(_CLOSING_APOSTROPHE.findall(text, line, place))
-
-
 def _ends_here(text: str, begin: int, start: int, behind: int, end: int) -> bool:
     """Whether the marks in ``[start, behind)`` end the sentence that begins at ``begin``."""
-    rest = text[behind:end].lstrip()
-    if not rest:
+    following = _behind_space(text, behind, end)
+    if following == end:
         return True
-    if rest[0] in _JOINING or rest[0] in _STOPS:
+    if text[following] in _JOINING or text[following] in _STOPS:
         return False
     marks = text[start:behind].rstrip(_CLOSING)
-    apart = text[behind].isspace()
+    apart = following > behind
     if not apart and text[behind - 1] in _TITLE_ENDS:
         return False
     if any(mark in "。！？｡" for mark in marks):
@@ -117,9 +143,9 @@ def _ends_here(text: str, begin: int, start: int, behind: int, end: int) -> bool
     dotted = set(marks) <= {".", "．"}
     if not apart:
         # Without a space only Chinese goes on with a sentence; there a single dot may be a full stop as well.
-        beside_han = bool(_HAN.match(rest) or rest[0] in "“‘「『《（")
+        beside_han = bool(_HAN.match(text, following)) or text[following] in "“‘「『《（"
         return beside_han and (not dotted or len(marks) > 1 or bool(_HAN.match(text, max(begin, start - 1))))
-    if rest[0].islower():
+    if text[following].islower():
         # "Really?" she asked. But: who? when? where?
         return not dotted and "…" not in marks and behind == start + len(marks)
     return not dotted or len(marks) > 1 or not _is_abbreviation(text, begin, start, behind)
@@ -127,23 +153,30 @@ def _ends_here(text: str, begin: int, start: int, behind: int, end: int) -> bool
 
 def _is_abbreviation(text: str, begin: int, dot: int, behind: int) -> bool:
     """Whether the dot belongs to the word before it and ends no sentence."""
-    found = _WORD_BEFORE.search(text, begin, dot)
-    word = found.group() if found else ""
+    near = max(begin, dot - _LONGEST_ABBREVIATION)
+    word = _OUTSIDE_WORDS.split(text[near:dot])[-1]
     plain = word.lower()
-    next_word = _WORD_BEHIND.match(text, behind)
-    following = next_word[1] if next_word else None
     if plain in _TITLES:
         return True
     if plain.isdecimal():
-        return not text[begin:dot].removesuffix(word).strip()
-    before_number = text[behind:].lstrip()[:1].isdigit()
+        return near == begin and not text[begin:dot].removesuffix(word).strip()
+    following = _behind_space(text, behind, len(text))
+    before_number = text[following : following + 1].isdigit()
     if plain in _BEFORE_NUMBERS and before_number:
         return True
     initial = len(word) == 1 and word.isalpha() and word.isupper() and not _HAN.match(word)
     dotted = "." in word and all(len(part) <= 2 for part in word.split("."))
     if initial or dotted or plain in _MAY_END:
-        return before_number or following is None or following.lower().replace("’", "'") not in _BEGINNERS
+        found = _WORD_BEHIND.match(text, following)
+        next_word = found[1] if found else None
+        return before_number or next_word is None or next_word.lower().replace("’", "'") not in _BEGINNERS
     return False
+
+
+def _behind_space(text: str, start: int, end: int) -> int:
+    """The first place from ``start`` on without white space."""
+    found = _SPACE.match(text, start, end)
+    return found.end() if found else start
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
