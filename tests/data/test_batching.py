@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wenmo.data.batching import BatchOrder, character_tensor, second_batch, store_batch, token_batch
+from wenmo.data.batching import BatchOrder, character_tensor, second_batch, shared_out, store_batch, token_batch
 from wenmo.data.store import TokenStore
 
 lengths_of_texts = st.lists(st.integers(0, 60), min_size=1, max_size=200).map(lambda x: np.array(x, np.int64))
@@ -50,7 +50,7 @@ def test_ranks_share_the_batches_and_the_ones_repeated_do_not_count() -> None:
     order = BatchOrder(batch_size=3)
     batches = order.epoch(np.ones(22, np.int64), 0)
     assert len(batches) == 8
-    shards = [order.shard(batches, rank, 3) for rank in range(3)]
+    shards = [shared_out(batches, rank, 3) for rank in range(3)]
     assert [len(shard) for shard in shards] == [3, 3, 3]
     counted = np.concatenate([rows for shard in shards for rows, counts in shard if counts])
     assert sorted(counted.tolist()) == list(range(22))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wenmo.data.batching import BatchOrder
+from wenmo.data.batching import BatchOrder, shared_out
 from wenmo.data.sampling import draw_equally, rows_of_classes
 
 GOLD = np.array([0] * 90 + [1] * 7 + [3] * 3)
@@ -47,7 +47,7 @@ def test_an_epoch_depends_on_seed_and_number_alone_and_the_frequent_class_takes_
 def test_ranks_share_a_balanced_epoch() -> None:
     order = BatchOrder(batch_size=7, bucket=2)
     batches = order.epoch(np.ones(100, np.int64), 0, classes=rows_of_classes(GOLD))
-    shards = [order.shard(batches, rank, 4) for rank in range(4)]
+    shards = [shared_out(batches, rank, 4) for rank in range(4)]
     counted = np.concatenate([rows for shard in shards for rows, counts in shard if counts])
     assert sorted(counted.tolist()) == sorted(np.concatenate(batches).tolist())
     assert sorted(np.unique(GOLD[counted], return_counts=True)[1].tolist()) == [33, 33, 34]

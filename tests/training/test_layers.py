@@ -24,6 +24,7 @@ from wenmo.training.optimization import build_optimizers
 from wenmo.training.progress import Silent
 from wenmo.training.recipe import Recipe
 from wenmo.training.settings import TrainingSettings
+from wenmo.training.sources import LabelledRows
 
 SIZES: dict[str, Any] = {
     "vocab_size": 10,
@@ -57,10 +58,9 @@ def make_loop(folder: Path, task: Classification, watching: Sequence[Silent] = (
     store = TokenStore.from_rows(input_ids=ROWS, labels=GOLD)
     folder.mkdir(exist_ok=True)
     values = {"learning_rate": 0.01, "batch_size": 2, "max_epochs": 4, "patience": 0, **settings}
-    return Loop(
-        task, store, None, TrainingSettings.model_validate(values), bucket=0, folder=folder,
-        device=torch.device("cpu"), observers=watching,
-    )  # fmt: skip
+    training, cpu = TrainingSettings.model_validate(values), torch.device("cpu")
+    source = LabelledRows(task, store, training, 0)
+    return Loop(task, source, None, training, folder=folder, device=cpu, observers=watching)
 
 
 def depth_of(name: str) -> str:

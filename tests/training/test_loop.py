@@ -23,6 +23,7 @@ from wenmo.training.progress import Silent
 from wenmo.training.recipe import Recipe
 from wenmo.training.run import run
 from wenmo.training.settings import TrainingSettings
+from wenmo.training.sources import LabelledDev, LabelledRows
 
 LABELS = ("a", "b")
 ROWS = [[2, 3, 4], [5, 6], [2, 2, 7, 8], [9], [3, 9, 9], [4, 4], [8, 2], [6, 7, 5, 5, 5]]
@@ -45,10 +46,9 @@ def make_loop(folder: Path, task: Classification | None = None, **settings: obje
     values = {"learning_rate": 0.02, "batch_size": 4, "max_epochs": 30, "patience": 0, **settings}
     store = TokenStore.from_rows(input_ids=ROWS, labels=GOLD)
     folder.mkdir(exist_ok=True)
-    return Loop(
-        task or make_task(), store, store, TrainingSettings.model_validate(values), bucket=0, folder=folder,
-        device=torch.device("cpu"),
-    )  # fmt: skip
+    task, training, cpu = task or make_task(), TrainingSettings.model_validate(values), torch.device("cpu")
+    dev = LabelledDev(task, store, cpu, training.precision)
+    return Loop(task, LabelledRows(task, store, training, 0), dev, training, folder=folder, device=cpu)
 
 
 def test_eight_rows_are_learnt_by_heart(tmp_path: Path) -> None:

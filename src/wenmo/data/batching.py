@@ -6,7 +6,7 @@ the batches of all the others.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from wenmo.data.store import RaggedColumn, TokenStore
 from wenmo.features import TokenBatch
 
 Rows = NDArray[np.int64]
+Batch = TypeVar("Batch")
 
 SECOND, TYPES, TARGET = "input_ids_b", "token_type_ids", "target_ids"
 """Columns of a store: the ids of a text, those of the second text of a pair, which text of a pair a token is of, and
@@ -79,15 +80,6 @@ class BatchOrder:
             return [batches[i] for i in rng.permutation(len(batches))]
         return batches
 
-    def shard(self, batches: Sequence[Rows], rank: int, world_size: int) -> list[tuple[Rows, bool]]:
-        """The batches of one rank and whether they count; all ranks get the same number.
-
-        Where the batches do not divide, the ranks left over repeat the first batch without counting it.
-        """
-        missing = -len(batches) % world_size
-        padded = [(rows, True) for rows in batches] + [(batches[0], False)] * missing
-        return padded[rank::world_size]
-
     def _rows_of_a_batch(self, lengths: NDArray[np.int64]) -> int:
         if self.batch_size is not None:
             return self.batch_size
@@ -109,6 +101,16 @@ class BatchOrder:
         if start < len(rows):
             batches.append(rows[start:])
         return batches
+
+
+def shared_out(batches: Sequence[Batch], rank: int, world_size: int) -> list[tuple[Batch, bool]]:
+    """The batches of one process of several and whether they count; all processes get the same number.
+
+    Where the batches do not divide, the processes left over repeat the first batch without counting it.
+    """
+    missing = -len(batches) % world_size
+    padded = [(batch, True) for batch in batches] + [(batches[0], False)] * missing
+    return padded[rank::world_size]
 
 
 def token_batch(

@@ -14,6 +14,7 @@ from wenmo.training.building import build_task, train_tokenizer, with_labels
 from wenmo.training.corpus import Corpus, encode
 from wenmo.training.loop import Loop
 from wenmo.training.recipe import Recipe
+from wenmo.training.sources import LabelledRows
 
 _PROBE_UPDATES = 6
 _LEAST_EPOCHS = 3
@@ -89,9 +90,8 @@ def _seconds_of_an_epoch(recipe: Recipe, corpus: Corpus) -> float:
     store = encode(rows, tokenizer, recipe.task, recipe.data.reading)
     with TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         settings = recipe.training.model_copy(update={"max_steps": 1, "patience": 0, "max_seconds": 0.0})
-        loop = Loop(
-            task, store, None, settings, bucket=recipe.data.bucket, folder=Path(folder), device=torch.device("cpu")
-        )
+        source = LabelledRows(task, store, settings, recipe.data.bucket)
+        loop = Loop(task, source, None, settings, folder=Path(folder), device=torch.device("cpu"))
         loop.run()
         loop.settings = settings.model_copy(update={"max_steps": 1 + _PROBE_UPDATES})
         begun = time.monotonic()

@@ -350,6 +350,11 @@ class Classification(Task):
         loss, count = self.loss(self.logits(example.batch, example.batch_b).float(), example.labels)
         return penalized(loss, count, self.extractor), count
 
+    def counts(self, example: Example) -> Tensor:
+        """The number of texts that are counted."""
+        of_texts = example.labels[:, 0] if self.config.multi_label else example.labels
+        return (of_texts != IGNORED_LABEL).sum()
+
     def _with_language_loss(self, example: Example, lm_weight: float) -> tuple[Tensor, Tensor]:
         """The task's loss and, for each counted text, ``lm_weight`` times the mean of its rows' `next_token_loss`."""
         single = example.batch_b is None

@@ -6,7 +6,7 @@ The training loop, model folders and comparisons know tasks by these two classes
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
@@ -21,7 +21,7 @@ from wenmo.data.rows import Row, RowSet, Text
 from wenmo.data.splits import SplitBy, split_rows
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
-from wenmo.features import TokenBatch
+from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import Config, ModelConfig
 from wenmo.models.windows import Windows
 from wenmo.tasks.metrics import Interval
@@ -47,6 +47,11 @@ class Example:
     """``(batch, words)``: where each word begins, of models that read words in pieces; the labels are of words."""
     choice_sizes: Tensor | None = None
     """``(labels,)``: how many rows of the batch, one after the other, are the choices that each label is among."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same example on another device."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: part.to(device) for name, part in parts.items() if part is not None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,11 +188,32 @@ class CardText:
     limits: tuple[str, ...]
 
 
-class Task(nn.Module, ABC):
+class Learner(nn.Module, ABC):
+    """What the training loop knows of what it trains: an extractor with losses, each a mean over its own labels."""
+
+    extractor: nn.Module
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The names of the losses, where there are several."""
+        return ("",)
+
+    @abstractmethod
+    def forward(self, example: Any) -> tuple[Tensor, Tensor]:
+        """Each loss, summed over its labels, and the number of labels it counts; a single one as a plain number."""
+
+    @abstractmethod
+    def counts(self, example: Any) -> Tensor:
+        """The same numbers, told from the labels alone: what an update is divided by is known before its losses."""
+
+    def constrain(self) -> None:
+        """Called after each update of the weights: bring them back to where they must be."""
+
+
+class Task(Learner):
     """Head, loss, metric and decoding over an extractor."""
 
     config: TaskConfig
-    extractor: nn.Module
     extractor_config: ModelConfig
     metric: str
     """By which models are chosen."""
@@ -208,6 +234,10 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def forward(self, example: Example) -> tuple[Tensor, Tensor]:
         """The summed loss and the number of labels it counts."""
+
+    def counts(self, example: Example) -> Tensor:
+        """The number of labels that are counted."""
+        return (example.labels != IGNORED_LABEL).sum()
 
     @abstractmethod
     def example(self, store: TokenStore, rows: NDArray[Any]) -> Example:
@@ -243,9 +273,6 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def differs_by_chance(self, gold: Any, said: Any, others: Any) -> float:
         """The p-value of a paired test of ``metric`` between what two models said to the same rows."""
-
-    def constrain(self) -> None:
-        """Called after each update of the weights: bring them back to where they must be."""
 
     def take_tokenizer(self, tokenizer: AnyTokenizer) -> None:
         """Called when the task is made: what its ids stand for, where it writes texts."""

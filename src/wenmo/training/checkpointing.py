@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -37,13 +37,15 @@ class RunState:
     best_score: float | None = None
     best_step: int = 0
     evaluations_since_best: int = 0
-    loss_sum: float = 0.0
-    """Since the last line of the log."""
-    loss_count: float = 0.0
+    loss_sums: list[float] = field(default_factory=list)
+    """Of each loss, since the last line of the log."""
+    loss_counts: list[float] = field(default_factory=list)
     first_loss: float | None = None
     finished: bool = False
     log_bytes: int = 0
     """Length of ``training.jsonl`` at this state; later lines are dropped on resuming."""
+    processes: int = 1
+    """Of the run; a batch of each counts as one in ``batch``, unless they share every batch."""
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """The training loop: the only one.
 
-It knows tasks, not models: a task gives summed losses with the number of labels they count, and the loop averages over
-all counted labels of an update, over all its batches and processes. What it needs to go on after a stop is in
+It knows learners and sources, not models and stores. How many labels an update counts, over all its batches and
+processes, is known before its losses are computed; each loss is divided by its own number on the way back. So several
+losses are several means, however the texts are spread. What it needs to go on after a stop is in
 `RunState` and the checkpoint, so that a run that was killed and resumed gives the weights of one that was not.
 """
 
@@ -11,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,65 +20,59 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wenmo.data.batching import BatchOrder, Rows, row_places
-from wenmo.data.sampling import rows_of_classes
-from wenmo.data.store import TokenStore
-from wenmo.errors import JobError
-from wenmo.features import IGNORED_LABEL
+from wenmo.errors import InputError, JobError
 from wenmo.tasks.answering import autocast
-from wenmo.tasks.task import Example, Task
+from wenmo.tasks.task import Learner
 from wenmo.training import checkpointing as ckpt
 from wenmo.training.averaging import WeightAverage
-from wenmo.training.distribution import World
+from wenmo.training.distribution import Spread, World, as_like, whole
 from wenmo.training.layers import GradualUnfreezing, freeze, hold_statistics
 from wenmo.training.optimization import (
     build_optimizers,
+    clip,
     gradients_of,
     load_optimizer_tensors,
     optimizer_tensors,
     rate_factor,
-    scale_and_clip,
 )
 from wenmo.training.progress import JsonLog, Observer
+from wenmo.training.recompute import compute_once, recompute_layers
 from wenmo.training.settings import TrainingSettings
+from wenmo.training.sources import Judge, Look, Source
 
+Batches = Sequence[tuple[Any, bool]]
 _SECONDS_BETWEEN_SAVES = 60.0
 
 
 class Loop:
-    """Finds the weights of a task on a store of examples."""
+    """Finds the weights of a learner on what a source gives."""
 
     def __init__(
         self,
-        task: Task,
-        train: TokenStore,
-        dev: TokenStore | None,
+        learner: Learner,
+        source: Source,
+        dev: Judge | None,
         settings: TrainingSettings,
         *,
-        bucket: int,
         folder: Path,
         device: torch.device,
         world: World | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.task: Task = task.to(device)
+        self.learner: Learner = learner.to(device)
         self.settings, self.device = settings, device
         self.world = world or World()
-        self._train, self._dev, self._folder, self._observers = train, dev, folder, observers
-        self._lengths = row_places(train.columns)
-        balanced = settings.sampling == "balanced"
-        self._classes = rows_of_classes(self.task.gold(train)) if balanced else None
-        self._order = BatchOrder(
-            batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, bucket=bucket, seed=settings.seed
-        )
-        freeze(self.task, settings)
+        self._source, self._dev, self._folder, self._observers = source, dev, folder, observers
+        freeze(learner, settings)
         # What learns later, layer by layer, is not among them.
-        self._never_learns = {name for name, each in self.task.named_parameters() if not each.requires_grad}
-        self.optimizers = build_optimizers(task, settings, settings.lazy_rows and self.world.size == 1)
-        self._unfreezing = GradualUnfreezing(task, settings.unfreeze_epochs) if settings.unfreeze_epochs else None
-        self.state = ckpt.RunState()
+        self._never_learns = {name for name, each in learner.named_parameters() if not each.requires_grad}
+        self._recomputed = recompute_layers(learner.extractor) if settings.recompute else []
+        self._spread = Spread(learner, self.world, settings, device)
+        self.optimizers = build_optimizers(learner, settings, settings.lazy_rows and self.world.size == 1)
+        self._unfreezing = GradualUnfreezing(learner, settings.unfreeze_epochs) if settings.unfreeze_epochs else None
+        self.state = ckpt.RunState(processes=self.world.size)
         self._best: dict[str, Tensor] | None = None
-        self._average = WeightAverage(self.task, settings.average_decay) if settings.average_decay else None
+        self._average = WeightAverage(learner, settings.average_decay) if settings.average_decay else None
         self._log = JsonLog(folder / "training.jsonl") if self.world.is_main else None
         self._norm = 0.0
         self._rate = 0.0
@@ -86,20 +80,40 @@ class Loop:
         self._last_save = time.monotonic()
 
     def resume(self) -> bool:
-        """Go on from the last checkpoint, if there is one."""
+        """Go on from the last checkpoint, if there is one; it may be of another number of processes.
+
+        Raises:
+            InputError: the run updated only the rows that were touched, which one process alone can.
+        """
         checkpoint = ckpt.load_checkpoint(self._folder)
         if checkpoint is None:
             return False
+        self._refuse_other_optimizers(checkpoint)
         self.state = checkpoint.state
-        self.task.load_state_dict(dict(checkpoint.model))
-        self._best = dict(checkpoint.best) if checkpoint.best is not None else None
+        if not self._source.splits_batches:
+            self.state.batch = self.state.batch * self.state.processes // self.world.size
+        self.state.processes = self.world.size
+        self._spread.load(checkpoint.model)
+        own = self.learner.state_dict()
+        if checkpoint.best is not None:
+            self._best = {name: as_like(value, own[name]) for name, value in checkpoint.best.items()}
         if self._average is not None and checkpoint.average is not None:
-            self._average.load(checkpoint.average)
+            self._average.load({name: as_like(value, own[name]) for name, value in checkpoint.average.items()})
         load_optimizer_tensors(self.optimizers, dict(checkpoint.optimizer))
         return True
 
+    def _refuse_other_optimizers(self, checkpoint: ckpt.Checkpoint) -> None:
+        """One process may have an optimizer for the rows of tables, several have none."""
+        before, theirs = checkpoint.state.processes, {key.split("/")[0] for key in checkpoint.optimizer}
+        if before != self.world.size and theirs and len(theirs) != len(self.optimizers):
+            raise InputError(
+                f"this run was on {before} processes and is on {self.world.size}: training.lazy_rows is for one process"
+                " alone; go on with as many as before, or start anew with training.lazy_rows=false"
+            )
+
     def run(self) -> ckpt.RunState:
-        """Train to the end and leave the best model in the task.
+        """Train to the end and leave the best model in ``learner``: the one that was brought, or a copy of it where
+        the processes held shares.
 
         Raises:
             JobError: the loss is no number or exploded; the message names the step and the likely cause.
@@ -123,36 +137,41 @@ class Loop:
                     self.state.seconds = before + time.monotonic() - begun
                     for observer in self._observers:
                         observer.stepped(self.state.step, loss)
-                    late, stopped = self._any_says(self._is_late(), interrupted.is_set())
+                    late, stopped, unsaved = self._any_says(
+                        self._is_late(), interrupted.is_set(), self._has_waited_to_save()
+                    )
                     looked = self._is_time_to_look(total) or (late and not stopped)
                     if looked:
-                        with self._average.in_place() if self._average is not None else nullcontext():
-                            self._look_at_dev(late and not stopped)
-                    self._save_if_due(looked, force=stopped)
+                        self._tell(self._look(late and not stopped))
+                    elif self.settings.log_steps and self.state.step % self.settings.log_steps == 0:
+                        self._tell(None)
+                    every = self.settings.save_steps
+                    if stopped or (self.state.step % every == 0 if every else looked and unsaved):
+                        self._save()
                     if stopped:
                         raise KeyboardInterrupt(f"stopped at step {self.state.step}; go on with --resume")
         finally:
             for observer in self._observers:
                 observer.finished()
         if self._best is not None:
-            self.task.load_state_dict(self._best)
+            self._spread.load(self._best)
         elif self._average is not None:
-            self.task.load_state_dict(self._average.weights)
-        self.task.eval()
+            self._spread.load(self._average.weights)
+        compute_once(self._recomputed)
+        self.learner = self._spread.finish().eval()
         return self.state
 
     def updates_of_an_epoch(self) -> int:
         """Of the first epoch: with ``batch_tokens`` they differ a little, and a resumed run must not notice."""
         return math.ceil(len(self._batches_of(0)) / self.settings.accumulation_steps)
 
-    def _batches(self) -> list[tuple[Rows, bool]]:
+    def _batches(self) -> Batches:
         batches = self._batches_of(self.state.epoch)
         self._batches_of_epoch = max(1, len(batches))
         return batches
 
-    def _batches_of(self, epoch: int) -> list[tuple[Rows, bool]]:
-        whole = self._order.epoch(self._lengths, epoch, classes=self._classes)
-        return self._order.shard(whole, self.world.rank, self.world.size)
+    def _batches_of(self, epoch: int) -> Batches:
+        return self._source.batches(epoch, self.world.rank, self.world.size)
 
     def _advance(self, num_batches: int, batches_of_epoch: int) -> None:
         self.state.step += 1
@@ -161,52 +180,61 @@ class Loop:
             self.state.epoch += 1
             self.state.batch = 0
 
-    def _update(self, group: Sequence[tuple[Rows, bool]], total: int) -> float:
-        """One step of the optimizer over some batches; the mean loss of their counted labels."""
-        self.task.train()
+    def _update(self, group: Batches, total: int) -> float:
+        """One step of the optimizer over some batches; the loss, each of several the mean over its counted labels."""
+        self.learner.train()
         if self._unfreezing is not None:
             self._unfreezing.begin(self.state.epoch)
-        hold_statistics(self.task)
+        hold_statistics(self.learner)
         self._seed_update()
-        losses, count = torch.zeros(1, device=self.device), torch.zeros(1, device=self.device)
-        for rows, counts in group:
-            example = _to_device(self.task.example(self._train, rows), self.device, counts)
-            with autocast(self.device, self.settings.precision):
-                loss, number = self.task(example)
-            loss.backward()
-            losses += loss.detach()
-            count += number
-        self._whole_gradients()
-        gradients = gradients_of(self.task)
-        self.world.sum_([*gradients, losses, count])
-        loss_value, labels = float(losses), max(1.0, float(count))
-        self._norm = scale_and_clip(gradients, labels, self.settings)
-        self._refuse_nonsense(loss_value / labels)
-        factor = rate_factor(self.state.step + 1, total, self.settings)
+        examples = [(self._source.example(batch, self.state.epoch), counts) for batch, counts in group]
+        labels = sum(self.learner.counts(example).reshape(-1) * float(counts) for example, counts in examples)
+        assert isinstance(labels, Tensor), "an update has a batch"
+        labels = labels.float().to(self.device)
+        self.world.sum_([labels])
+        sums = self._losses(examples, labels.clamp(min=1))
+        gradients = gradients_of(self.learner)
+        self._norm = self._spread.norm(gradients)
+        loss = float((sums / labels.clamp(min=1)).sum())
+        self._refuse_nonsense(loss)
+        clip(gradients, self._norm, self.settings)
+        self._step(rate_factor(self.state.step + 1, total, self.settings))
+        self._count(sums.tolist(), labels.tolist())
+        return loss
+
+    def _losses(self, examples: Sequence[tuple[Any, bool]], labels: Tensor) -> Tensor:
+        """``(losses,)``: their sums over the update, the gradients of their means left in the parameters."""
+        sums = torch.zeros_like(labels)
+        for i, (example, counts) in enumerate(examples):
+            with self._spread.batch(last=i == len(examples) - 1) as model:
+                with autocast(self.device, self.settings.precision):
+                    found, _ = model(example.to(self.device))
+                found = found.reshape(-1) * float(counts)
+                self._spread.backward((found / labels).sum())
+            sums += found.detach()
+        self.world.sum_([sums])
+        return sums
+
+    def _step(self, factor: float) -> None:
         self._rate = self.settings.learning_rate * factor
         for optimizer in self.optimizers:
             for parameters in optimizer.param_groups:
                 parameters["lr"] = parameters["peak_rate"] * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.task.constrain()
+        self.learner.constrain()
         if self._average is not None:
             self._average.update(self.state.step + 1)
-        self.state.loss_sum += loss_value
-        self.state.loss_count += labels
-        return loss_value / labels
+
+    def _count(self, sums: list[float], labels: list[float]) -> None:
+        state = self.state
+        state.loss_sums = [a + b for a, b in zip(state.loss_sums or [0.0] * len(sums), sums, strict=True)]
+        state.loss_counts = [a + b for a, b in zip(state.loss_counts or [0.0] * len(labels), labels, strict=True)]
 
     def _seed_update(self) -> None:
         """What an update draws, such as dropout, is a function of seed, process and update, as the data's order is."""
         numbers = (self.settings.seed, self.world.rank, self.state.step)
         torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
-
-    def _whole_gradients(self) -> None:
-        """Every process sums the same tensors, so a parameter without a gradient gets zeros."""
-        if self.world.size > 1:
-            for parameter in self.task.parameters():
-                if parameter.requires_grad and parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
 
     def _refuse_nonsense(self, loss: float) -> None:
         if self.state.first_loss is None:
@@ -240,73 +268,65 @@ class Loop:
         self.world.sum_([voices])
         return [voice > 0 for voice in voices.tolist()]
 
-    def _look_at_dev(self, late: bool) -> None:
-        record: dict[str, Any] = {
-            "step": self.state.step,
-            "epoch": round(self.state.epoch + self.state.batch / self._batches_of_epoch, 3),
-            "loss": self.state.loss_sum / max(1.0, self.state.loss_count),
-            "learning_rate": self._rate,
-            "gradient_norm": self._norm,
-            "seconds": round(self.state.seconds, 3),
-        }
-        self.state.loss_sum = self.state.loss_count = 0.0
+    def _look(self, late: bool) -> Look | None:
+        """Ask dev, remember the best model, and see whether it is time to stop."""
+        look = None
         if self._dev is not None:
-            score = self.task.look(self._dev, self.device, self.settings.precision)
-            record[f"dev_{self.task.metric}"] = score
-            self._remember(score)
+            with self._average.in_place() if self._average is not None else nullcontext(), self._spread.together():
+                look = self._dev.look()
+                self._remember(look.score, self._dev.lower_is_better)
         patience = self.settings.patience
         self.state.finished = late or bool(patience and self.state.evaluations_since_best >= patience)
-        if self._log is not None:
-            self._log.evaluated(record)
-        for observer in self._observers:
-            observer.evaluated(record)
+        return look
 
-    def _remember(self, score: float) -> None:
-        sign = -1 if self.task.lower_is_better else 1
+    def _tell(self, look: Look | None) -> None:
+        """A line of the log for each loss that was learnt from since the last one, and what dev says of it."""
+        state = self.state
+        common = {
+            "epoch": round(state.epoch + state.batch / self._batches_of_epoch, 3),
+            "learning_rate": self._rate,
+            "gradient_norm": self._norm,
+            "seconds": round(state.seconds, 3),
+        }
+        names = self.learner.losses
+        for name, loss, count in zip(names, state.loss_sums, state.loss_counts, strict=True):
+            if not count and len(names) > 1:
+                continue
+            task = {"task": name} if name else {}
+            record = {"step": state.step, **task, "loss": loss / max(1.0, count), **common}
+            if look is not None:
+                record |= look.figures.get(name, {})
+            if self._log is not None:
+                self._log.evaluated(record)
+            for observer in self._observers:
+                observer.evaluated(record)
+        state.loss_sums, state.loss_counts = [], []
+
+    def _remember(self, score: float, lower_is_better: bool) -> None:
+        sign = -1 if lower_is_better else 1
         if self.state.best_score is None or sign * score > sign * self.state.best_score:
             self.state.best_score, self.state.best_step = score, self.state.step
             self.state.evaluations_since_best = 0
             # What never learns is kept once: below frozen features it is the most of a model.
             self._best = {
                 name: value.detach() if name in self._never_learns else value.detach().clone()
-                for name, value in self.task.state_dict().items()
+                for name, value in self.learner.state_dict().items()
             }
         else:
             self.state.evaluations_since_best += 1
 
-    def _save_if_due(self, looked: bool, force: bool) -> None:
-        every = self.settings.save_steps
-        due = self.state.step % every == 0 if every else looked and self._seconds_unsaved() > _SECONDS_BETWEEN_SAVES
-        if (due or force) and self._log is not None:
+    def _save(self) -> None:
+        """Every process brings what it holds; the first one writes."""
+        model, optimizer = whole(self.learner.state_dict()), optimizer_tensors(self.optimizers)
+        best = whole(self._best) if self._best is not None else None
+        average = whole(self._average.weights) if self._average is not None else None
+        if self._log is not None:
             self.state.log_bytes = self._log.num_bytes
-            ckpt.save_checkpoint(
-                self._folder,
-                ckpt.Checkpoint(
-                    state=self.state,
-                    model=self.task.state_dict(),
-                    best=self._best,
-                    average=self._average.weights if self._average is not None else None,
-                    optimizer=optimizer_tensors(self.optimizers),
-                ),
-            )
-            self._last_save = time.monotonic()
+            ckpt.save_checkpoint(self._folder, ckpt.Checkpoint(self.state, model, best, optimizer, average))
+        self._last_save = time.monotonic()
 
-    def _seconds_unsaved(self) -> float:
-        return time.monotonic() - self._last_save
-
-
-def _to_device(example: Example, device: torch.device, counts: bool) -> Example:
-    labels = example.labels if counts else torch.full_like(example.labels, IGNORED_LABEL)
-    second = example.batch_b.to(device) if example.batch_b else None
-    written = example.decoder_input_ids.to(device) if example.decoder_input_ids is not None else None
-    return replace(
-        example,
-        batch=example.batch.to(device),
-        batch_b=second,
-        labels=labels.to(device),
-        decoder_input_ids=written,
-        word_starts=example.word_starts.to(device) if example.word_starts is not None else None,
-    )
+    def _has_waited_to_save(self) -> bool:
+        return time.monotonic() - self._last_save > _SECONDS_BETWEEN_SAVES
 
 
 @contextmanager

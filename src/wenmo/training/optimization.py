@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from wenmo.models.embeddings import WordEmbeddings
+from wenmo.training.distribution import as_like, own_share, whole
 from wenmo.training.layers import learning_rates
 from wenmo.training.settings import TrainingSettings
 
@@ -191,7 +192,8 @@ def rate_factor(step: int, total_steps: int, settings: TrainingSettings) -> floa
 
 
 def gradients_of(task: nn.Module) -> list[Tensor]:
-    """The values of all gradients; of a table, those of the rows touched, each row once."""
+    """The values of all gradients; of a table, those of the rows touched, each row once; of what is shared out over
+    processes, the own share."""
     found = []
     for parameter in task.parameters():
         if parameter.grad is None:
@@ -200,35 +202,32 @@ def gradients_of(task: nn.Module) -> list[Tensor]:
             parameter.grad = parameter.grad.coalesce()
             found.append(parameter.grad._values())
         else:
-            found.append(parameter.grad)
+            found.append(own_share(parameter.grad))
     return found
 
 
 @torch.no_grad()
-def scale_and_clip(gradients: list[Tensor], count: float, settings: TrainingSettings) -> float:
-    """Divide summed gradients by the number of counted labels, clip them, and return their norm before clipping."""
-    for gradient in gradients:
-        gradient.div_(count)
-    norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]
-    norm = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
+def clip(gradients: list[Tensor], norm: float, settings: TrainingSettings) -> None:
+    """Scale gradients of this norm down, and cut single numbers, as the settings say."""
     if settings.max_grad_norm and norm > settings.max_grad_norm:
         for gradient in gradients:
             gradient.mul_(settings.max_grad_norm / norm)
     if settings.max_grad_value:
         for gradient in gradients:
             gradient.clamp_(-settings.max_grad_value, settings.max_grad_value)
-    return norm
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """The state of the optimizers as named tensors."""
-    return {
-        f"{i}/{index}/{name}": value
-        for i, optimizer in enumerate(optimizers)
-        for index, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
+    """The state of the optimizers as named tensors, whole; where they are shared out, every process has to ask."""
+    return whole(
+        {
+            f"{i}/{index}/{name}": value
+            for i, optimizer in enumerate(optimizers)
+            for index, state in optimizer.state_dict()["state"].items()
+            for name, value in state.items()
+            if isinstance(value, Tensor)
+        }
+    )
 
 
 def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
@@ -240,4 +239,8 @@ def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dic
         parameter = parameters[int(index)]
         # Fused kernels count the updates on the device, all others on the CPU.
         counter = name == "step" and not optimizer.defaults.get("fused")
-        optimizer.state[parameter][name] = value if counter else value.to(parameter.device)
+        if counter:
+            optimizer.state[parameter][name] = value
+        else:
+            of_parameter = value.shape == parameter.shape and name != "step"
+            optimizer.state[parameter][name] = as_like(value, parameter) if of_parameter else value.to(parameter.device)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -31,11 +31,15 @@ from wenmo.training.linear import fit_linear
 from wenmo.training.loop import Loop
 from wenmo.training.progress import Observer, TensorBoard
 from wenmo.training.recipe import Recipe, read_toml
+from wenmo.training.sources import LabelledDev, LabelledRows
 from wenmo.training.trust import Trust, before_choosing, settle
 
 Metrics = dict[str, Interval]
 
-_MAY_CHANGE = ("max_epochs", "max_steps", "max_seconds", "patience", "save_steps", "tensorboard")
+_MAY_CHANGE = (
+    "max_epochs", "max_steps", "max_seconds", "patience", "save_steps", "log_steps", "tensorboard", "sharding",
+    "recompute",
+)  # fmt: skip
 """How long a run takes and what it writes may differ when it is resumed; what it computes may not."""
 
 
@@ -241,12 +245,13 @@ def _run(
         watching = list(observers) if world.is_main else []
         if world.is_main and recipe.training.tensorboard:
             watching.append(TensorBoard(out))
+        settings = recipe.training
+        dev = LabelledDev(task, stores["dev"], device, settings.precision) if "dev" in stores else None
         loop = Loop(
             task,
-            stores["train"],
-            stores.get("dev"),
-            recipe.training,
-            bucket=recipe.data.bucket,
+            LabelledRows(task, stores["train"], settings, recipe.data.bucket),
+            dev,
+            settings,
             folder=out,
             device=device,
             world=world,
@@ -255,6 +260,7 @@ def _run(
         if resume and loop.resume():
             earlier = loop.state.seconds
         steps = loop.run().step
+        task = cast(Task, loop.learner)
     trust = settle(task, stores.get("dev"), stores.get("calibration"), tokenizer, device)
     recipe = recipe.model_copy(update={"task": task.config})
     seconds = earlier + time.monotonic() - begun

@@ -176,6 +176,8 @@ class TrainingSettings(Settings):
     an update; 0: the weights themselves."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the arithmetic; the weights are float32."""
+    log_steps: _Count = 0
+    """Updates between two lines of ``training.jsonl``; 0: at every look at dev."""
     eval_steps: _Count = 0
     """Updates between two looks at dev; 0: an epoch."""
     save_steps: _Count = 0
@@ -184,6 +186,11 @@ class TrainingSettings(Settings):
     """Looks at dev without a better one after which training stops; 0: never."""
     seed: _Count = 0
     """Of first weights, order and dropout."""
+    sharding: Literal["none", "full"] = "none"
+    """Of several processes: each holds the whole model, or its share of every parameter, gradient and moment."""
+    recompute: bool = False
+    """What the layers of a Transformer compute on the way up is computed again on the way back and not kept: a third
+    more time, far less memory."""
     deterministic: bool = False
     """Refuse operations whose result may differ from run to run."""
     tensorboard: bool = False
