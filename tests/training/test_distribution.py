@@ -78,8 +78,9 @@ class Numbers:
     """Batches of ten rows, every row a function of its number."""
 
     splits_batches = True
+    is_slow = True
 
-    def batches(self, epoch: int, rank: int, world_size: int) -> list[tuple[list[int], bool]]:
+    def batches(self, epoch: int, step: int, rank: int, world_size: int) -> list[tuple[list[int], bool]]:
         first = [epoch * 100 + i * 10 for i in range(7)]
         return [(list(range(start, start + 10))[rank::world_size], True) for start in first]
 

@@ -20,6 +20,7 @@ from wenmo.cli.interchange import export, import_
 from wenmo.cli.models import models
 from wenmo.cli.output import messages, print_note, results
 from wenmo.cli.predict import embed, evaluate, predict
+from wenmo.cli.pretrain import pretrain
 from wenmo.cli.train import train
 
 app = typer.Typer(
@@ -30,7 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order in which a person meets them.
-for each in (check, compare, train, calibrate, evaluate, predict, embed, generate, annotate, import_, export, models):
+for each in (
+    check, compare, train, calibrate, evaluate, predict, embed, generate, annotate, pretrain, import_, export, models,
+):  # fmt: skip
     app.command(each.__name__.rstrip("_"))(guarded(each))
 
 

@@ -156,4 +156,5 @@ def _dev_figure(record: Mapping[str, Any]) -> str:
     if name is None:
         return ""
     metric = quantities.metric_named(name.removeprefix("dev_"))
-    return f"dev {metric.name} {metric.in_text(record[name])}"
+    figure = f"dev {metric.name} {metric.in_text(record[name])}"
+    return f"{record['task'].replace('_', ' ')}: {figure}" if "task" in record else figure

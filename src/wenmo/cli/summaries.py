@@ -40,6 +40,8 @@ def print_training(result: "TrainingResult") -> None:
 
 def how_to_use(task: str, model: "Path") -> str:
     """The command that a trained model is there for."""
+    if task == "pretrain":
+        return f"wenmo train DATA --model {model} --out RUN"
     return f'wenmo generate {model} "..."' if task == "generate" else f"wenmo predict {model} FILE"
 
 

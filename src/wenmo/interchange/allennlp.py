@@ -131,6 +131,14 @@ def config_from_options(options: Mapping[str, Any], source: str = OPTIONS) -> El
         raise InputError(f"{source}: these options describe no ELMo: {error}; download the file again") from error
 
 
+def options_of(config: ElmoConfig) -> dict[str, Any]:
+    """What an options file says of a model of these settings."""
+    lstm = {theirs: getattr(config, ours) for theirs, ours in _LSTM.items()}
+    characters = {theirs: getattr(config, ours) for theirs, ours in _CHARACTERS.items()}
+    beside = {"embedding": {"dim": config.character_embedding_size}, "n_characters": NUM_BYTE_IDS}
+    return {"lstm": lstm, "char_cnn": {**characters, "filters": [list(each) for each in config.filters], **beside}}
+
+
 def find_weights(options: Path) -> Path:
     """The HDF5 file beside the options that holds an ELMo: the one that is named as they are, ``X_weights.hdf5`` beside
     ``X_options.json``, or else the only one that has a group ``CNN``.

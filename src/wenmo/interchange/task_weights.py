@@ -48,12 +48,12 @@ def as_theirs(task: Task) -> TheirWeights | None:
 
 
 def classifier_has_bias(config: ModelConfig) -> bool:
-    """Whether the classifier that transformers has for such a model adds a number to each label; GPT's does not.
-
-    Raises:
-        InputError: transformers has no such model.
-    """
-    head = family_of(config).heads.get("classifier")
+    """Whether the classifier that transformers has for such a model adds a number to each label; GPT's does not. Where
+    it has no such model, nothing speaks against it."""
+    try:
+        head = family_of(config).heads.get("classifier")
+    except InputError:
+        return True
     return head is None or any(rule.ours == "classifier.bias" for rule in head_rules(head))
 
 

@@ -18,7 +18,12 @@ _STACKS = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 7
 """Layers and width."""
 _ELMO_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
 _ELMO: Mapping[str, Mapping[str, Any]] = {
-    "tiny": {"num_units": 256, "projection_size": 64, "num_highways": 1, "filters": ((1, 16), (2, 32), (3, 64), (4, 64))},
+    "tiny": {
+        "num_units": 256,
+        "projection_size": 64,
+        "num_highways": 1,
+        "filters": ((1, 16), (2, 32), (3, 64), (4, 64)),
+    },
     "mini": {"num_units": 512, "projection_size": 64, "num_highways": 1, "filters": _ELMO_FILTERS[:5]},
     "small": {"num_units": 1024, "projection_size": 128, "num_highways": 1, "filters": _ELMO_FILTERS},
     "base": {"num_units": 2048, "projection_size": 256, "num_highways": 1, "filters": _ELMO_FILTERS},
@@ -47,7 +52,8 @@ def sized_config(model: str, size: str) -> ModelConfig:
     known = sizes_of(model)
     if not known:
         raise InputError(
-            f"--model {model}: it is not pre-trained on raw text; take elmo, gpt, gpt2, bert, ernie, ernie2, rnn, lstm or gru"
+            f"--model {model}: it is not pre-trained on raw text; take elmo, gpt, gpt2, bert, ernie, ernie2, rnn, lstm "
+            "or gru"
         )
     if size not in known:
         raise InputError(f"--size {size}: the sizes are {', '.join(known)}")

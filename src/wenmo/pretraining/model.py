@@ -11,9 +11,10 @@ from wenmo.models.embeddings import WordEmbeddings
 from wenmo.models.transformer_layers import initialize_normal
 from wenmo.pretraining.objectives import Objective, Reading
 from wenmo.pretraining.sequences import PretrainingExample
+from wenmo.tasks.task import Learner
 
 
-class Pretraining(nn.Module):
+class Pretraining(Learner):
     """Sums of losses over an extractor; which objectives an example is for, its labels say."""
 
     def __init__(self, extractor: nn.Module, extractor_config: ModelConfig, objectives: Many[Objective]) -> None:
@@ -50,17 +51,27 @@ class Pretraining(nn.Module):
             else:
                 initialize_normal(head, generator)
 
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The names of the objectives, in the order of `counts` and `forward`."""
+        return tuple(self.objectives)
+
     def counts(self, example: PretrainingExample) -> Tensor:
-        """``(k,)``: how many labels of each objective count, in the order of the example; no model is needed."""
-        return torch.stack([(labels != IGNORED_LABEL).sum() for labels in example.labels.values()])
+        """``(k,)``: how many labels of each objective count, 0 where the example is not for it; no model is needed."""
+        counted = {name: (labels != IGNORED_LABEL).sum() for name, labels in example.labels.items()}
+        none = next(iter(counted.values())).new_zeros(())
+        return torch.stack([counted.get(name, none) for name in self.objectives])
 
     def forward(self, example: PretrainingExample) -> tuple[Tensor, Tensor]:
-        """The summed loss of each objective ``(k,)``, and how many labels each counts ``(k,)``."""
+        """The summed loss of each objective ``(k,)``, and how many labels each counts ``(k,)``; 0 where the example is
+        not for it."""
         reading = Reading(self.extractor, example.batch)
-        sums = [
-            self.objectives[name].loss(self._head(name), reading, labels) for name, labels in example.labels.items()
-        ]
-        return torch.stack(sums), self.counts(example)
+        sums = {
+            name: self.objectives[name].loss(self._head(name), reading, labels)
+            for name, labels in example.labels.items()
+        }
+        none = next(iter(sums.values())).new_zeros(())
+        return torch.stack([sums.get(name, none) for name in self.objectives]), self.counts(example)
 
     @torch.no_grad()
     def measure(self, example: PretrainingExample) -> dict[str, tuple[Tensor, Tensor]]:

@@ -84,6 +84,7 @@ _METRICS = {
     "ece": Metric(name="calibration error", lower_is_better=True),
     "ece_equal_mass": Metric(name="calibration error, equal mass", lower_is_better=True),
     "cross_entropy": Metric(name="cross entropy", scale="plain", digits=3, unit="nats a token", lower_is_better=True),
+    "loss": Metric(name="loss", scale="plain", digits=3, lower_is_better=True),
     "perplexity": Metric(name="perplexity", scale="plain", digits=2, lower_is_better=True),
     "bits_per_character": Metric(name="bits per character", scale="plain", digits=3, lower_is_better=True),
     "bleu": Metric(name="BLEU", scale="plain"),
@@ -95,8 +96,14 @@ to 100."""
 
 
 def metric_named(name: str) -> Metric:
-    """How a metric is written; one that is not known is a share."""
-    return _METRICS.get(name) or Metric(name=name.replace("_", " "))
+    """How a metric is written; one that is not known is a share. Of several objectives, each stands in front of its
+    metrics."""
+    if name in _METRICS:
+        return _METRICS[name]
+    for known in ("cross_entropy", "perplexity"):
+        if name.endswith(f"_{known}"):
+            return replace(_METRICS[known], name=name.replace("_", " "))
+    return Metric(name=name.replace("_", " "))
 
 
 def chosen_by(settings: Mapping[str, Any]) -> Metric:

@@ -53,7 +53,9 @@ def train_tokenizer(recipe: Recipe, rows: Sequence[Row]) -> AnyTokenizer:
     marked = getattr(recipe.task, "markers", False)
     if (recipe.checkpoint or (recipe.features and not marked)) and not recipe.extractor.reads_bytes:
         found = tokenizer_of_checkpoint(checkpoint_place(recipe.pretrained), recipe.data.tokenizer)
-        return found.with_markers() if marked else found
+        if marked and not isinstance(found, PretrainedTokenizer):
+            raise InputError("task.markers: this checkpoint's tokenizer has no room for new tokens; leave it out")
+        return found.with_markers() if marked and isinstance(found, PretrainedTokenizer) else found
     if marked:
         raise InputError("task.markers: they are put around the texts of a checkpoint; name one, or leave it out")
     settings, by_bytes = recipe.data.tokenizer, recipe.extractor.reads_bytes

@@ -30,6 +30,8 @@ class RunState:
 
     step: int = 0
     epoch: int = 0
+    epoch_step: int = 0
+    """The update with which this epoch began."""
     batch: int = 0
     """Batches of this epoch that are done."""
     seconds: float = 0.0

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +25,7 @@ from wenmo.errors import InputError, JobError
 from wenmo.tasks.answering import autocast
 from wenmo.tasks.task import Learner
 from wenmo.training import checkpointing as ckpt
+from wenmo.training.ahead import Ahead
 from wenmo.training.averaging import WeightAverage
 from wenmo.training.distribution import Spread, World, as_like, whole
 from wenmo.training.layers import GradualUnfreezing, freeze, hold_statistics
@@ -41,7 +43,19 @@ from wenmo.training.settings import TrainingSettings
 from wenmo.training.sources import Judge, Look, Source
 
 Batches = Sequence[tuple[Any, bool]]
+"""Of a source, and whether they count."""
+Examples = Sequence[tuple[Any, bool]]
+"""The same as tensors."""
 _SECONDS_BETWEEN_SAVES = 60.0
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The batches of an update."""
+
+    epoch: int
+    first: int
+    batches: Batches = field(compare=False)
 
 
 class Loop:
@@ -76,6 +90,8 @@ class Loop:
         self._log = JsonLog(folder / "training.jsonl") if self.world.is_main else None
         self._norm = 0.0
         self._rate = 0.0
+        self.seconds_waited = 0.0
+        """For data."""
         self._batches_of_epoch = 1
         self._last_save = time.monotonic()
 
@@ -127,11 +143,11 @@ class Loop:
         for observer in self._observers:
             observer.started(total, self.state.step)
         try:
-            with _interrupts() as interrupted:
+            with _interrupts() as interrupted, Ahead(self._make) as ahead:
                 while self.state.step < total and not self.state.finished:
-                    group = batches[self.state.batch : self.state.batch + self.settings.accumulation_steps]
-                    loss = self._update(group, total)
-                    self._advance(len(group), len(batches))
+                    examples = self._examples(batches, ahead)
+                    loss = self._update(examples, total)
+                    self._advance(len(examples), len(batches))
                     if self.state.batch == 0:
                         batches = self._batches()
                     self.state.seconds = before + time.monotonic() - begun
@@ -163,31 +179,50 @@ class Loop:
 
     def updates_of_an_epoch(self) -> int:
         """Of the first epoch: with ``batch_tokens`` they differ a little, and a resumed run must not notice."""
-        return math.ceil(len(self._batches_of(0)) / self.settings.accumulation_steps)
+        return math.ceil(len(self._batches_of(0, 0)) / self.settings.accumulation_steps)
 
     def _batches(self) -> Batches:
-        batches = self._batches_of(self.state.epoch)
+        begun = time.monotonic()
+        batches = self._batches_of(self.state.epoch, self.state.epoch_step)
+        self.seconds_waited += time.monotonic() - begun
         self._batches_of_epoch = max(1, len(batches))
         return batches
 
-    def _batches_of(self, epoch: int) -> Batches:
-        return self._source.batches(epoch, self.world.rank, self.world.size)
+    def _batches_of(self, epoch: int, step: int) -> Batches:
+        return self._source.batches(epoch, step, self.world.rank, self.world.size)
+
+    def _examples(self, batches: Batches, ahead: Ahead[_Group, Examples]) -> Examples:
+        """Those of the next update; a slow source makes those of the one after it in the meantime."""
+        begin = self.state.batch
+        groups = [
+            _Group(self.state.epoch, start, batches[start : start + self.settings.accumulation_steps])
+            for start in (begin, begin + self.settings.accumulation_steps)
+        ]
+        if not self._source.is_slow:
+            return self._make(groups[0])
+        begun = time.monotonic()
+        examples = ahead.get(groups[0], groups[1] if groups[1].batches else None)
+        self.seconds_waited += time.monotonic() - begun
+        return examples
+
+    def _make(self, group: _Group) -> Examples:
+        return [(self._source.example(batch, group.epoch), counts) for batch, counts in group.batches]
 
     def _advance(self, num_batches: int, batches_of_epoch: int) -> None:
         self.state.step += 1
         self.state.batch += num_batches
         if self.state.batch >= batches_of_epoch:
             self.state.epoch += 1
+            self.state.epoch_step = self.state.step
             self.state.batch = 0
 
-    def _update(self, group: Batches, total: int) -> float:
+    def _update(self, examples: Examples, total: int) -> float:
         """One step of the optimizer over some batches; the loss, each of several the mean over its counted labels."""
         self.learner.train()
         if self._unfreezing is not None:
             self._unfreezing.begin(self.state.epoch)
         hold_statistics(self.learner)
         self._seed_update()
-        examples = [(self._source.example(batch, self.state.epoch), counts) for batch, counts in group]
         labels = sum(self.learner.counts(example).reshape(-1) * float(counts) for example, counts in examples)
         assert isinstance(labels, Tensor), "an update has a batch"
         labels = labels.float().to(self.device)
@@ -202,7 +237,7 @@ class Loop:
         self._count(sums.tolist(), labels.tolist())
         return loss
 
-    def _losses(self, examples: Sequence[tuple[Any, bool]], labels: Tensor) -> Tensor:
+    def _losses(self, examples: Examples, labels: Tensor) -> Tensor:
         """``(losses,)``: their sums over the update, the gradients of their means left in the parameters."""
         sums = torch.zeros_like(labels)
         for i, (example, counts) in enumerate(examples):

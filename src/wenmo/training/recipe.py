@@ -140,12 +140,12 @@ class Recipe(Settings):
         in_file = dict(from_file.get("model", {}))
         named = in_file.pop("name", None)
         whole = below.get("model", {}).get("model_type")
-        over = [values or {}, *map(_parse_override, overrides)]
+        over = [values or {}, *map(parse_override, overrides)]
         model, below_it = name_and_features(model or "")
-        features = features or below_it or reduce(_merge, over, from_file).get("features", {}).get("checkpoint")
+        features = features or below_it or reduce(merge, over, from_file).get("features", {}).get("checkpoint")
         name, checkpoint = name_and_folder(model or named or "")
         if not (model or whole):  # a model that the call names is not that of the file
-            checkpoint = checkpoint or reduce(_merge, over, from_file).get("checkpoint") or ""
+            checkpoint = checkpoint or reduce(merge, over, from_file).get("checkpoint") or ""
         else:
             from_file = {section: value for section, value in from_file.items() if section != "checkpoint"}
         merged: dict[str, Any] = {}
@@ -168,12 +168,12 @@ class Recipe(Settings):
             if any(listed(told.get(field, value)) != listed(value) for field, value in wanted.items()):
                 from_file, in_file = _for_any_model(from_file), {}
         said = [below, {**from_file, "model": in_file}, *over]
-        task = _task_of(reduce(_merge, said, merged))
+        task = _task_of(reduce(merge, said, merged))
         of_task = {**task_config_class(task).defaults, "task": {"task": task}}
         of_start = settings_of_checkpoint(str(checkpoint_place(checkpoint)), name, task) if checkpoint else {}
         start = of_start | ({"checkpoint": checkpoint} if checkpoint else {})
         of_features = settings_of_features(located, features) if features else {}
-        merged = reduce(_merge, [of_task, start, of_features, *said], merged)
+        merged = reduce(merge, [of_task, start, of_features, *said], merged)
         if features:
             merged["features"] |= {"checkpoint": of_features["features"]["checkpoint"]}
         elif merged.get("features") and "model" not in merged["features"]:
@@ -200,13 +200,13 @@ class Recipe(Settings):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise InputError(_explain(error)) from error
+            raise InputError(explain(error)) from error
         except ValueError as error:
             raise InputError(str(error)) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Nested values that TOML can hold: what is not set is left out."""
-        values: dict[str, Any] = _without_none(self.model_dump())
+        values: dict[str, Any] = without_none(self.model_dump())
         return values
 
 
@@ -279,7 +279,12 @@ def checkpoint_place(checkpoint: str) -> Path:
     return place_of(located(checkpoint))
 
 
-def _parse_override(text: str) -> dict[str, Any]:
+def parse_override(text: str) -> dict[str, Any]:
+    """``path.to.field=value`` as nested values.
+
+    Raises:
+        InputError: it is not written so.
+    """
     path, separator, literal = text.partition("=")
     if not separator or not path.strip():
         raise InputError(f"-o {text!r}: write path.to.field=value, for example -o training.learning_rate=0.001")
@@ -292,14 +297,15 @@ def _parse_override(text: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with others over them; None stands for what was not said."""
     merged = dict(below)
     for name, value in above.items():
         if value is None:
             continue
         inner = merged.get(name)
         if isinstance(value, Mapping):
-            merged[name] = _merge(inner if isinstance(inner, Mapping) else {}, value)
+            merged[name] = merge(inner if isinstance(inner, Mapping) else {}, value)
         elif name == "tokenizer" and isinstance(value, str):
             merged[name] = {**(inner or {}), "segmenter": value}
         else:
@@ -311,32 +317,34 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _without_none(values: Any) -> Any:
+def without_none(values: Any) -> Any:
+    """Nested values that TOML can hold."""
     if isinstance(values, dict):
-        return {name: _without_none(value) for name, value in values.items() if value is not None}
-    return [_without_none(value) for value in values] if isinstance(values, list | tuple) else values
+        return {name: without_none(value) for name, value in values.items() if value is not None}
+    return [without_none(value) for value in values] if isinstance(values, list | tuple) else values
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError, rooms: Mapping[str, type[BaseModel]] | None = None) -> str:
+    """What is wrong with which field; ``rooms`` are the parts of the recipe, whose fields are guessed at."""
     problems = []
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"]) or "recipe"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            problems.append(f"{field}: there is no such field{_nearest_field(item['loc'])}")
+            problems.append(f"{field}: there is no such field{_nearest_field(item['loc'], rooms)}")
             continue
         problems.append(f"{field}: {message}" + (f" (got {item['input']!r})" if item["type"] != "value_error" else ""))
     return "; ".join(problems)
 
 
-def _nearest_field(path: tuple[int | str, ...]) -> str:
+def _nearest_field(path: tuple[int | str, ...], rooms: Mapping[str, type[BaseModel]] | None) -> str:
     """What may have been meant by the last name of a path that leads nowhere."""
-    rooms: dict[str, type[BaseModel]] = {
+    known: dict[str, type[BaseModel]] = {
         "": Recipe,
         "data": DataSettings,
         "training": TrainingSettings,
         "features": FeatureSettings,
     }
-    settings = rooms.get(".".join(str(name) for name in path[:-1]))
+    settings = (rooms or known).get(".".join(str(name) for name in path[:-1]))
     nearest = difflib.get_close_matches(str(path[-1]), settings.model_fields, n=1) if settings else []
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

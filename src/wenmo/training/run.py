@@ -203,7 +203,7 @@ def run(
             raise InputError(f"{out}: a model stands there already; choose another --out")
         if not resume and load_checkpoint(out) is not None:
             raise InputError(f"{out}: an unfinished run stands there; go on with --resume or choose another --out")
-        with torch.random.fork_rng(devices=[]), _deterministic(recipe.training.deterministic):
+        with torch.random.fork_rng(devices=[]), deterministic(recipe.training.deterministic):
             return _run(
                 recipe, corpus or read_corpus(recipe.data, recipe.task), out, start, resume, chosen, world, observers
             )
@@ -235,7 +235,8 @@ def _run(
     task.prepare(stores["train"])
     if isinstance(task.extractor, Stacked):
         stores = _with_features(recipe, task.extractor, stores, place, device)
-    _hold_to(recipe, corpus, out, start, resume, world)
+    described = recipe.to_dict() | {"run": {"data_sha256": corpus.digest(), "from": str(start or "")}}
+    hold_to(described, out, resume, world)
     steps = 0
     if recipe.model.fitting == "convex":
         assert isinstance(task, Classification), "a linear model was refused for other tasks before"
@@ -301,7 +302,7 @@ def _with_features(
 
 
 @contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
+def deterministic(wanted: bool) -> Iterator[None]:
     """Torch's own switch, put back at the end."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(wanted or before)
@@ -311,11 +312,15 @@ def _deterministic(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _hold_to(recipe: Recipe, corpus: Corpus, out: Path, start: Path | None, resume: bool, world: World) -> None:
-    """Write down what this run is; when it is resumed, make sure that it is still the same."""
+def hold_to(described: Mapping[str, Any], out: Path, resume: bool, world: World) -> None:
+    """Write down what a run is; when it is resumed, make sure that it is still the same.
+
+    Raises:
+        InputError: it would be another run than was begun.
+        JobError: nothing can be written.
+    """
     import tomli_w
 
-    described = recipe.to_dict() | {"run": {"data_sha256": corpus.digest(), "from": str(start or "")}}
     place = out / "run.toml"
     if resume and place.exists():
         difference = first_difference(read_toml(place), described)

@@ -34,7 +34,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _tokenizer(value: Any) -> Any:
+def tokenizer_settings(value: Any) -> Any:
     """``data.tokenizer = "words"`` is short for ``data.tokenizer.segmenter = "words"``."""
     if isinstance(value, TokenizerConfig):
         return value
@@ -91,7 +91,7 @@ class DataSettings(Settings):
     """Labelled texts that nothing is chosen by, kept for promises: answers with an error of at most so much."""
     calibration_share: _Share = 0.0
     """Of the rows of train for the same, where ``calibration`` names no file."""
-    tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer), PlainSerializer(config_to_dict)] = (
+    tokenizer: Annotated[TokenizerConfig, BeforeValidator(tokenizer_settings), PlainSerializer(config_to_dict)] = (
         TokenizerConfig()
     )
     vectors: str = ""

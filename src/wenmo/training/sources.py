@@ -24,9 +24,12 @@ class Source(Protocol):
     splits_batches: bool
     """Whether the processes of a run share each batch, so that an update is the same however many they are; else each
     takes batches of its own."""
+    is_slow: bool
+    """Whether examples take so long to make that the next ones are made while these are learnt from."""
 
-    def batches(self, epoch: int, rank: int, world_size: int) -> Sequence[tuple[Any, bool]]:
-        """What one process learns from in an epoch, and whether it counts; all processes have the same number."""
+    def batches(self, epoch: int, step: int, rank: int, world_size: int) -> Sequence[tuple[Any, bool]]:
+        """What one process learns from in an epoch that begins behind so many updates, and whether it counts; all
+        processes have the same number."""
         ...
 
     def example(self, batch: Any, epoch: int) -> Any:
@@ -59,6 +62,7 @@ class LabelledRows:
     """The rows of a store, each once an epoch or every label equally often."""
 
     splits_batches = False
+    is_slow = False
 
     def __init__(self, task: Task, store: TokenStore, settings: TrainingSettings, bucket: int) -> None:
         self._task, self._store = task, store
@@ -68,7 +72,7 @@ class LabelledRows:
             batch_size=settings.batch_size, batch_tokens=settings.batch_tokens, bucket=bucket, seed=settings.seed
         )
 
-    def batches(self, epoch: int, rank: int, world_size: int) -> list[tuple[Rows, bool]]:
+    def batches(self, epoch: int, step: int, rank: int, world_size: int) -> list[tuple[Rows, bool]]:
         """See `Source`: whole batches, one process after the other."""
         return shared_out(self._order.epoch(self._lengths, epoch, classes=self._classes), rank, world_size)
 

@@ -4,11 +4,12 @@
 none. The settings are those of Devlin et al. 2019, appendix A.3, whose code decays neither norms nor biases and warms
 up over a tenth of the updates; classifiers on a model that reads from left to right have those of Radford et al. 2018,
 whose texts stand between tokens of their own (`wenmo.text.special_tokens.MARKERS`). An ELMo stays as it is (Peters et
-al. 2018, section 3.3): what is learnt is the head and the mixture of its layers.
+al. 2018, section 3.3): what is learnt is the head and the mixture of its layers. A recurrent model that was trained
+here to foretell words has the settings of one from random weights, its dropout too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from wenmo.errors import InputError
+from wenmo.files import read_json_object
+from wenmo.folder import CONFIG, load_folder
 from wenmo.interchange.hub import cached_folder, may_be_name, place_of
 from wenmo.interchange.opening import config_of_checkpoint, is_checkpoint, read_tokenizer, weights_of_checkpoint
 from wenmo.interchange.task_weights import classifier_has_bias
@@ -25,9 +28,9 @@ from wenmo.models.registry import preset, presets
 from wenmo.tasks.choosing import Choosing
 from wenmo.tasks.classification import Classification
 from wenmo.tasks.task import Task
-from wenmo.text.loading import AnyTokenizer
+from wenmo.text.loading import AnyTokenizer, load_tokenizer
 from wenmo.text.pretrained import AS_IT_CAME, PretrainedTokenizer
-from wenmo.text.tokenizer_config import PRETRAINED, TokenizerConfig
+from wenmo.text.tokenizer_config import PRETRAINED, TokenizerConfig, has_settings, read_settings
 
 _MOST_TOKENS = 512
 """Of a text, unless a person says otherwise; attention over longer ones takes its time."""
@@ -53,6 +56,7 @@ _TASKS: Mapping[str, Mapping[str, Any]] = {
     # Reimers and Gurevych, EMNLP 2019, table 6: better than the first token, which is trained for other ends.
     "similarity": {"pooling": "mean"},
 }
+_RECURRENT = "recurrent"
 _STD = 0.02
 _POOLED = ("classify", "choose")
 """Tasks that read the vector of a text."""
@@ -119,9 +123,9 @@ def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
     Raises:
         InputError: it is no checkpoint that can be read, or of another model than it is called.
     """
-    config = config_of_checkpoint(Path(folder).expanduser())
-    if name and preset(name).model_type != config.model_type:
-        kind = config.model_type
+    config = config_of_start(Path(folder).expanduser())
+    if name and not _is_called(name, config):
+        kind = getattr(config, "cell", config.model_type)
         raise InputError(f"--model {name}:{folder}: the checkpoint is a {kind}; write --model {kind}:{folder}")
     frozen = config.as_start()
     if frozen is not None:
@@ -132,14 +136,23 @@ def settings_of_checkpoint(folder: str, name: str, task: str) -> dict[str, Any]:
             "data": {"tokenizer": dict(suits.tokenizer)},
             "training": dict(suits.training),
         }
+    tokenizer = _tokenizer_settings(Path(folder).expanduser())
+    if config.model_type == _RECURRENT:
+        usual = preset(getattr(config, "cell", "lstm"))
+        dropped = {field: value for field, value in usual.values.items() if field.endswith("_dropout_prob")}
+        return {
+            "checkpoint": folder,
+            "model": replace(config, **dropped).to_dict(),
+            "data": {"tokenizer": tokenizer, "max_length": _MOST_TOKENS},
+            "training": dict(usual.training),
+        }
     if task not in _POOLED and hasattr(config, "pooler"):
         config = replace(config, pooler="first")  # type: ignore[call-arg]
     of_task, training = dict(_TASKS.get(task, {})), dict(_TRAINING)
     if config.causal and task in _POOLED:
-        of_task["markers"] = True
+        of_task["markers"] = tokenizer["segmenter"] == PRETRAINED
         training |= _CAUSAL_TRAINING
     positions = getattr(config, "max_position_embeddings", _MOST_TOKENS)
-    tokenizer = {field: getattr(AS_IT_CAME, field) for field in ("segmenter", "lowercase", "fold_width")}
     return {
         "checkpoint": folder,
         "model": config.to_dict(),
@@ -155,20 +168,70 @@ def model_type_of_checkpoint(folder: str) -> str:
     Raises:
         InputError: as `settings_of_checkpoint`.
     """
-    return config_of_checkpoint(Path(folder).expanduser()).model_type
+    return config_of_start(Path(folder).expanduser()).model_type
 
 
-def tokenizer_of_checkpoint(folder: Path, settings: TokenizerConfig) -> PretrainedTokenizer:
-    """The tokenizer that came with a checkpoint, with what is asked to be done to texts before.
+def config_of_start(place: Path) -> ModelConfig:
+    """The settings of the extractor of a checkpoint, or of a recurrent model that was trained here.
+
+    Raises:
+        InputError: it cannot be read, or is another model that only wenmo has.
+    """
+    return _extractor_of(place)[0] if _is_recurrent(place) else config_of_checkpoint(place)
+
+
+def weights_of_start(place: Path) -> Mapping[str, Tensor]:
+    """The weights of the extractor.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    return _extractor_of(place)[1] if _is_recurrent(place) else weights_of_checkpoint(place)
+
+
+def _is_recurrent(place: Path) -> bool:
+    return (place / CONFIG).is_file() and read_json_object(place / CONFIG).get("model_type") == _RECURRENT
+
+
+def _extractor_of(place: Path) -> tuple[ModelConfig, Mapping[str, Tensor]]:
+    task = load_folder(place).task
+    return task.extractor_config, task.extractor.state_dict()
+
+
+def _is_called(name: str, config: ModelConfig) -> bool:
+    """Whether a model may be called so; those of one class differ in what their presets set."""
+    chosen = preset(name)
+    kinds = {field: value for field, value in chosen.values.items() if field in ("cell", "bidirectional")}
+    return chosen.model_type == config.model_type and all(getattr(config, field) == kinds[field] for field in kinds)
+
+
+def tokenizer_settings_of(place: Path) -> TokenizerConfig:
+    """Of a checkpoint; that of another system leaves texts as they came."""
+    return read_settings(place).config if has_settings(place) else AS_IT_CAME
+
+
+def _tokenizer_settings(place: Path) -> dict[str, Any]:
+    told = tokenizer_settings_of(place)
+    if told.segmenter == PRETRAINED:
+        return {field: getattr(told, field) for field in ("segmenter", "lowercase", "fold_width", "chinese_conversion")}
+    return {name: value for name, value in asdict(told).items() if value is not None}
+
+
+def tokenizer_of_checkpoint(folder: Path, settings: TokenizerConfig) -> AnyTokenizer:
+    """The tokenizer that came with a checkpoint, with what is asked to be done to texts before; one of ours is what it
+    is.
 
     Raises:
         InputError: the settings name another one, or its files cannot be read.
     """
-    if settings.segmenter != PRETRAINED:
+    own = tokenizer_settings_of(folder)
+    if settings.segmenter != own.segmenter or (settings != own and own.segmenter != PRETRAINED):
         raise InputError(
             f"data.tokenizer.segmenter={settings.segmenter}: a model that starts from a checkpoint reads with the "
             "checkpoint's tokenizer; leave it out"
         )
+    if own.segmenter != PRETRAINED:
+        return load_tokenizer(folder)
     tokenizer = read_tokenizer(folder)
     return tokenizer if settings == tokenizer.config else tokenizer.with_settings(settings)
 
@@ -196,7 +259,7 @@ def load_start(
     Raises:
         InputError: the weights cannot be read, or are of other sizes than the settings; there are not so many layers.
     """
-    weights = weights_of_checkpoint(folder)
+    weights = dict(weights_of_start(folder))
     wanted = extractor.state_dict()
     if new_tokens:
         table = extractor.word_table()  # type: ignore[operator]
