@@ -36,12 +36,12 @@ def test_a_list_that_cannot_be_read_is_a_wrong_call(wenmo: Wenmo, tmp_path: Path
 
 
 def test_without_the_library_for_lists_it_is_said_what_to_install(wenmo: Wenmo, tmp_path: Path) -> None:
-    (tmp_path / "places.txt").write_text("北京\n", encoding="utf-8")
+    (tmp_path / "places.txt").write_text("北京大学\n", encoding="utf-8")
     answer = wenmo("annotate", texts(tmp_path), "--lexicon", tmp_path / "places.txt")
     if find_spec("ahocorasick") is None:
         assert answer.code == 2 and 'pip install "wenmo[zh]"' in answer.stderr
     else:
-        assert "1\t3\t5\tentity\tplaces\t北京" in answer.stdout.splitlines()
+        assert "1\t3\t7\tentity\tplaces\t北京大学" in answer.stdout.splitlines()
 
 
 def test_a_terminal_shows_kinds_in_colours_and_words_apart() -> None:

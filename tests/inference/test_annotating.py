@@ -41,14 +41,14 @@ def test_without_anything_parts_of_speech_tell():
 
 def test_lists_are_right_before_parts_of_speech(tmp_path: Path):
     pytest.importorskip("ahocorasick")
-    (tmp_path / "clubs.txt").write_text("大学学习\n学\n", encoding="utf-8")
-    (tmp_path / "sayings.txt").write_text("在北京\n", encoding="utf-8")
+    (tmp_path / "clubs.txt").write_text("在北京大学\n学\n", encoding="utf-8")
+    (tmp_path / "sayings.txt").write_text("北京大学学习\n", encoding="utf-8")
     notes: list[str] = []
     units = found(TEXT, lexica=[tmp_path / "clubs.txt"], phrases=[tmp_path / "sayings.txt"], tell=notes.append)
     assert [unit for unit in units if unit[1] != WORD] == [
         ("张华", ENTITY, "person"),
-        ("在北京", PHRASE, "sayings"),
-        ("大学学习", ENTITY, "clubs"),
+        ("在北京大学", ENTITY, "clubs"),
+        ("北京大学学习", PHRASE, "sayings"),
     ]
     assert len(notes) == 1 and "one character" in notes[0]
 

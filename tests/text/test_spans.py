@@ -1,13 +1,11 @@
 """Units in characters and in tokens."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wenmo.text.spans import ENTITY, PHRASE, WORD, Tagged, Together, Unit, apart, units_in_tokens
+from wenmo.text.spans import ENTITY, PHRASE, WORD, Tagged, Unit, apart, units_in_tokens
 from wenmo.text.tokenizer_config import TokenizerConfig
 from wenmo.text.word_pieces import train_word_pieces
 
@@ -66,27 +64,6 @@ def test_units_of_one_level_never_overlap_and_the_first_one_given_stays(given_un
     for unit in given_units:
         others = [k for k in kept if k.level == unit.level and k.start < unit.end and unit.start < k.end]
         assert others, "a unit was dropped though nothing overlaps it"
-
-
-@dataclass(frozen=True)
-class Fixed:
-    units: tuple[Unit, ...]
-
-    def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
-        return [list(self.units) for _ in texts]
-
-    def fingerprint(self) -> str:
-        return repr(self.units)
-
-
-def test_of_several_annotators_the_first_one_is_right():
-    first = Fixed((Unit(2, 5, ENTITY, "list"),))
-    second = Fixed((Unit(0, 3, ENTITY, "place"), Unit(2, 5, WORD, "n"), Unit(5, 6, ENTITY, "name")))
-    both = Together((first, second))
-    assert both.annotate(["abcdef"]) == [
-        [Unit(2, 5, WORD, "n"), Unit(2, 5, ENTITY, "list"), Unit(5, 6, ENTITY, "name")]
-    ]
-    assert both.fingerprint() != Together((second, first)).fingerprint()
 
 
 def test_a_tagger_is_any_function():

@@ -1,11 +1,13 @@
 """Lexica: lists of phrases, found in a text all at once by the automaton of Aho and Corasick (CACM 1975).
 
-Of matches that overlap, the one that begins first stays, and of those that begin at one place the longest. Where a
-script writes spaces between words, a match is whole words: "art" is not found in "party". Capitals count.
+Where a script writes spaces between words, a match is whole words: "art" is not found in "party". In Chinese a
+segmenter tells words, and may be wrong: a match that would cut one counts if it is longer than that word. So the place
+荣和 is not in 光荣和, which is 光荣 and 和. Of matches that overlap, the one that begins first stays, and of those that
+begin at one place the longest. Capitals count.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 
 from wenmo.errors import InputError
 from wenmo.text.segmentation import written_without_spaces
-from wenmo.text.spans import ENTITY, Unit
+from wenmo.text.spans import ENTITY, WORD, Unit
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,18 @@ class Lexica:
         levels = {lexicon.level for lexicon in lexica}
         self._finders = [_Finder([each for each in lexica if each.level == level]) for level in sorted(levels)]
 
-    def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
-        """The phrases in each text, as units of the level of their lexicon and of its name as their kind."""
-        return [sorted(unit for finder in self._finders for unit in finder.units(text)) for text in texts]
+    def annotate(self, texts: Sequence[str], words: Sequence[Sequence[Unit]] | None = None) -> list[list[Unit]]:
+        """The phrases in each text, as units of the level of their lexicon and of its name as their kind.
+
+        Args:
+            texts: any number.
+            words: of each text units, whose words are not cut by matches that are no longer; None: any match counts.
+        """
+        inside = [_inside(units) for units in words] if words is not None else [dict[int, int]()] * len(texts)
+        return [
+            sorted(unit for finder in self._finders for unit in finder.units(text, places))
+            for text, places in zip(texts, inside, strict=True)
+        ]
 
     def fingerprint(self) -> str:
         """Changes with the lists."""
@@ -76,12 +87,15 @@ class _Finder:
         self._phrases = list(kinds)
         self._kinds = list(kinds.values())
 
-    def units(self, text: str) -> list[Unit]:
-        found = (
-            Match(last + 1 - len(self._phrases[number]), last + 1, number)
-            for last, number in self._automaton.iter(text)
-        )
-        chosen = leftmost_longest(match for match in found if is_whole(text, match.start, match.end))
+    def units(self, text: str, inside: Mapping[int, int]) -> list[Unit]:
+        """Those of a text; ``inside`` has the length of the word that a cut at a place would cut."""
+        found = []
+        for last, number in self._automaton.iter(text):
+            size = len(self._phrases[number])
+            start, end = last + 1 - size, last + 1
+            if max(inside.get(start, 0), inside.get(end, 0)) < size and is_whole(text, start, end):
+                found.append(Match(start, end, number))
+        chosen = leftmost_longest(found)
         return [Unit(match.start, match.end, self._level, self._kinds[match.phrase]) for match in chosen]
 
     @cached_property
@@ -93,6 +107,12 @@ class _Finder:
             automaton.add_word(phrase, number)
         automaton.make_automaton()
         return automaton
+
+
+def _inside(units: Iterable[Unit]) -> dict[int, int]:
+    """The places inside words, where a cut would cut one, each with the length of the word."""
+    words = (unit for unit in units if unit.level == WORD)
+    return {place: word.end - word.start for word in words for place in range(word.start + 1, word.end)}
 
 
 def leftmost_longest(matches: Iterable[Match]) -> list[Match]:

@@ -34,23 +34,6 @@ class Annotator(Protocol):
 
 
 @dataclass(frozen=True)
-class Together:
-    """Several annotators as one. Where units of one level overlap, those of the annotator that is named first stay."""
-
-    annotators: tuple[Annotator, ...]
-
-    def annotate(self, texts: Sequence[str]) -> list[list[Unit]]:
-        """The units of each text."""
-        found = [annotator.annotate(texts) for annotator in self.annotators]
-        return [apart(unit for units in of_text for unit in units) for of_text in zip(*found, strict=True)]
-
-    def fingerprint(self) -> str:
-        """Changes with any of them, and with their order."""
-        whole = " ".join(annotator.fingerprint() for annotator in self.annotators)
-        return hashlib.sha256(whole.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
 class Tagged:
     """What a tagger finds, whoever made it."""
 
