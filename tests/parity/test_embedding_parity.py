@@ -180,6 +180,27 @@ def test_a_dense_layer_with_the_weights_of_another_is_refused(
         wenmo.load(tmp_path / "saved")
 
 
+def test_a_language_model_has_vectors_of_texts_too(tmp_path: Path) -> None:
+    words = ["<unk>", "a", "good", "film", "bad", "the"]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: i for i, word in enumerate(words)}, "<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    torch.manual_seed(0)
+    sizes = {"vocab_size": len(words), "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 8}
+    theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes)).eval()
+    theirs.save_pretrained(tmp_path / "gpt2")
+    tokenizer.save(str(tmp_path / "gpt2" / "tokenizer.json"))
+    texts = ["a good film", "the bad", "film " * 20]
+    with torch.no_grad():
+        states = [theirs.transformer(torch.tensor([tokenizer.encode(t).ids[:8]])).last_hidden_state[0] for t in texts]
+    ours = wenmo.load(tmp_path / "gpt2")
+    np.testing.assert_allclose(ours.embed(texts), torch.stack([x[-1] for x in states]).numpy(), rtol=0, atol=1e-5)
+    means = torch.stack([x.mean(dim=0) for x in states]).numpy()
+    np.testing.assert_allclose(ours.embed(texts, "mean"), means, rtol=0, atol=1e-5)
+    (tmp_path / "pairs.tsv").write_text("text_a\ttext_b\tlabel\na good film\tthe film\t1\nthe bad\ta film\t0\n")
+    told = wenmo.evaluate(tmp_path / "gpt2", tmp_path / "pairs.tsv", task="similarity", pooling="mean")
+    assert told["rows"] == 2 and abs(told["metrics"]["spearman"]["value"]) == pytest.approx(1)  # of two pairs
+
+
 @pytest.mark.parametrize("kind", ["xlm-roberta", "camembert"])
 def test_roberta_under_another_name_comes_with_its_own_tokenizer(kind: str, tmp_path: Path) -> None:
     special, letters = ["<s>", "<pad>", "</s>", "<unk>"], "abcdefghinoprstuxy"

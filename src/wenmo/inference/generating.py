@@ -3,17 +3,22 @@
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from wenmo.data.long_texts import LongTexts
 from wenmo.data.readers import stream_rows
+from wenmo.data.rows import Text
 from wenmo.errors import InputError
 from wenmo.folder import ModelFolder
+from wenmo.inference.embedder import Embedder, Headless
 from wenmo.inference.engines import TokenIds, known_precision, packed_wanted
 from wenmo.inference.writers import format_of, open_output, refuse_to_overwrite
 from wenmo.inference.writing import Draft as Draft
@@ -74,6 +79,24 @@ class TextGenerator:
     def runtime(self) -> str:
         """What runs the model, ``torch`` or ``packed``."""
         return "torch" if self._writer is None else "packed"
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """Gives texts the vectors that the model has of them; it was never asked for one of a whole text."""
+        return Embedder(
+            Headless(self.extractor, self.task.extractor_config),
+            self.tokenizer,
+            LongTexts(self.limit, "head"),
+            device=self._device,
+            precision=self._precision,
+            place=self.folder.place,
+        )
+
+    def embed(
+        self, texts: Text | Iterable[Text], pooling: str | None = None, normalize: bool | None = None
+    ) -> NDArray[np.float32]:
+        """A vector for each text, as `wenmo.inference.embedder.Embedder.embed`."""
+        return self.embedder.embed(texts, pooling, normalize)
 
     def generate(self, prompt: str = "", **settings: Any) -> Generated:
         """Write on behind a prompt; the arguments are those of `pieces`."""
