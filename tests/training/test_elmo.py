@@ -92,6 +92,7 @@ def test_a_classifier_answers_a_text_alone_as_in_company_and_learns_its_mixture(
     for row, text in enumerate(texts):
         np.testing.assert_allclose(model.probabilities(text)[0], together[row], rtol=0, atol=1e-5)
     assert wenmo.evaluate(run.model, reviews)["metrics"]["accuracy"]["value"] == 1
+    assert "are unknown to it" not in (run.model / "README.md").read_text()
     more = wenmo.train(reviews, start=run.model, out=tmp_path / "more", overrides=["training.max_epochs=1"])
     assert load_folder(more.model).tokenizer.config == model.tokenizer.config
 

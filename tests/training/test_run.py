@@ -51,6 +51,7 @@ def test_the_saved_recipe_holds_every_size_and_label(reviews: Path, small: list[
     assert recipe["task"]["labels"] == ["bad", "good"]
     assert recipe["data"]["tokenizer"]["segmenter"] == "words"
     card = (tmp_path / "model" / "README.md").read_text()
+    assert "Words that were not in the training data are unknown to it." in card
     assert "`bad`, `good`" in card and "SHA-256" in card and "| dev | accuracy |" in card
 
 

@@ -232,7 +232,6 @@ class ClassificationConfig(TaskConfig):
         limits = (
             f"It answers every {noun} with one of its labels, also a {noun} of another kind, language or time than "
             "it was trained on.",
-            "Words that were not in the training data are unknown to it.",
         )
         return CardText(title, sections, limits)
 

@@ -244,11 +244,7 @@ class TaggingConfig(TaskConfig):
         return CardText(
             f"{model_type} for {len(self.labels)} tags",
             (f"It gives every token a tag, by {head}: {written}.", "## Tags", tags),
-            (
-                "Raw texts are cut into words as the training data has them; where the cut differs, so do the answers.",
-                "Words that were not in the training data are unknown to it"
-                + (" but for their characters." if self.characters else "."),
-            ),
+            ("Raw texts are cut into words as the training data has them; where the cut differs, so do the answers.",),
         )
 
     def _correct(self, rows: Sequence[Row], repair: bool) -> list[Row]:

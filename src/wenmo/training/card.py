@@ -7,6 +7,7 @@ from typing import Any
 
 from wenmo.folder import wenmo_version
 from wenmo.tasks.task import in_markdown
+from wenmo.text.tokenizer_config import CODE_POINTS, PRETRAINED
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe
 
@@ -53,7 +54,7 @@ def model_card(
         "",
         "## Limits",
         "",
-        *(f"- {limit}" for limit in said.limits),
+        *(f"- {limit}" for limit in (*said.limits, *_unknown(recipe))),
         f"- Longer texts are {recipe.data.reading.participle}; {num_cut} of the training texts reached that length."
         if recipe.data.max_length
         else "- Texts are read to their end.",
@@ -75,6 +76,16 @@ def _probabilities(metrics: Mapping[str, Any]) -> str:
         return "Probabilities are not calibrated."
     rows, method = found["rows"], found["method"]
     return f"Probabilities were calibrated on {rows:,} labelled texts ({method}); they hold for texts like those."
+
+
+def _unknown(recipe: Recipe) -> list[str]:
+    """What is said of new words, where all that a model knows of a text are whole words."""
+    tokens = recipe.data.tokenizer
+    of_parts = tokens.has_subwords or tokens.segmenter in (CODE_POINTS, PRETRAINED) or tokens.character_ngrams[1] > 0
+    if of_parts or tokens.word_bytes:
+        return []
+    looks_inside = bool(getattr(recipe.task, "characters", ""))
+    return [f"Words that were not in the training data are unknown to it{' but for their characters' * looks_inside}."]
 
 
 def _kept(corpus: Corpus) -> str:
