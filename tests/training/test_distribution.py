@@ -52,6 +52,7 @@ class TwoLosses(Learner):
         generator = torch.Generator().manual_seed(0)
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=0.1, generator=generator)
+        self.scale = nn.Parameter(torch.tensor(0.5))  # which cannot be shared out
 
     def counts(self, example: "Batch") -> Tensor:
         return torch.stack([(example.words != IGNORED_LABEL).sum(), (example.classes != IGNORED_LABEL).sum()])
@@ -62,7 +63,9 @@ class TwoLosses(Learner):
         logits = self.words(features.last_hidden_state, self.extractor.word_table(), counted)  # type: ignore[operator]
         words, classes = F.cross_entropy(logits, example.words[counted], reduction="sum"), torch.zeros(())
         if (example.classes != IGNORED_LABEL).any():
-            classes = F.cross_entropy(self.classes(features.pooler_output), example.classes, reduction="sum")
+            classes = F.cross_entropy(
+                self.scale * self.classes(features.pooler_output), example.classes, reduction="sum"
+            )
         return torch.stack([words, classes]), self.counts(example)
 
 
@@ -133,6 +136,7 @@ def shares(loop: Loop) -> dict[str, list[int]]:
     return {
         name: [parameter.to_local().numel(), parameter.numel()]  # type: ignore[operator]
         for name, parameter in loop.learner.named_parameters()
+        if parameter.dim()
     }
 
 
@@ -147,7 +151,7 @@ def main(folder: Path) -> None:
             [value.to_local().numel(), value.numel()]
             for state in before.optimizers[0].state.values()
             for name, value in state.items()
-            if name != "step"
+            if name != "step" and value.dim()
         ]
         (folder / f"moments-{world.rank}.json").write_text(json.dumps(moments))
         loop = learn(folder / "shares", world, sharding="full")
@@ -217,7 +221,7 @@ def test_a_run_that_was_begun_on_two_processes_that_held_shares_goes_on_on_one(r
 
 def test_a_process_of_two_holds_half_of_every_parameter_and_of_its_moments(runs: Path) -> None:
     held = [json.loads((runs / f"shares-{rank}.json").read_text()) for rank in (0, 1)]
-    assert set(held[0]) == {name for name, _ in TwoLosses().named_parameters()}
+    assert set(held[0]) == {name for name, p in TwoLosses().named_parameters() if p.dim()}
     for name, (first, number) in held[0].items():
         rows = 3 if name.startswith("classes") else 2  # of three rows, one process has two
         assert first == number * (2 if rows == 3 else 1) // rows, name

@@ -94,6 +94,10 @@ class Spread:
                 # What a layer keeps for later tokens is a view, and nobody changes it.
                 warnings.filterwarnings("ignore", message=".*returned a view tensor")
                 yield self.learner
+            if last:
+                self._world.sum_(
+                    [p.grad.div_(self._world.size) for p in _single_numbers(self.learner) if p.grad is not None]
+                )
         elif isinstance(self._model, DistributedDataParallel):
             with nullcontext() if last else self._model.no_sync():
                 yield self._model
@@ -120,6 +124,8 @@ class Spread:
 
     def norm(self, gradients: list[Tensor]) -> float:
         """The norm of all gradients, of which this process may hold a share."""
+        if self.is_sharded and not self._world.is_main:  # single numbers are whole everywhere
+            gradients = [gradient for gradient in gradients if gradient.dim()]
         norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]
         norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
         if not self.is_sharded:
@@ -194,7 +200,12 @@ def _shard(learner: Learner, world: World, device: torch.device) -> None:
     for module in (module for modules in depths_of(learner.extractor) for module in modules):
         if isinstance(module, TransformerLayer):  # others are parts that their model calls in ways of its own
             fully_shard(module, mesh=mesh)
-    fully_shard(learner, mesh=mesh)
+    fully_shard(learner, mesh=mesh, ignored_params=set(_single_numbers(learner)))
+
+
+def _single_numbers(learner: Learner) -> list[nn.Parameter]:
+    """Parameters that cannot be shared out, such as the scale of a mixture of layers."""
+    return [parameter for parameter in learner.parameters() if not parameter.dim()]
 
 
 def _refuse_unshardable(learner: Learner, settings: TrainingSettings) -> None:
