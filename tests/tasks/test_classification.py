@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from wenmo.data.rows import Row
 from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.models.bag import Bag, BagConfig
-from wenmo.tasks.classification import Classification, ClassificationConfig, find_labels, label_ids
+from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.tasks.task import Example
 
 
@@ -58,20 +57,6 @@ def test_several_labels_are_independent_yes_or_no_answers() -> None:
     by_hand = -(gold * p.log() + (1 - gold) * (1 - p).log()).mean(dim=1).sum()
     assert count.item() == 2 and loss.item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert task.score(task.gold(store), np.array([[0.9, 0.1, 0.7], [0.2, 0.6, 0.1]], np.float32)) == 0.5
-
-
-def test_labels_are_sorted_strings_and_never_converted() -> None:
-    rows = [Row("x", label) for label in ("1", "01", "NA", "None", "0.5", "1")]
-    assert find_labels(rows) == (("0.5", "01", "1", "NA", "None"), False)
-    assert find_labels([Row("x", ("b", "a")), Row("y", ())]) == (("a", "b"), True)
-
-
-def test_a_label_that_was_not_in_train_is_refused_with_its_place() -> None:
-    config = ClassificationConfig(labels=("a", "b"))
-    with pytest.raises(InputError, match=r"dev\.tsv:7: the label 'c' was not seen in training; known are a, b"):
-        label_ids([Row("x", "a", source="dev.tsv:6"), Row("y", "c", source="dev.tsv:7")], config)
-    with pytest.raises(InputError, match="2 labels where one is wanted"):
-        label_ids([Row("x", ("a", "b"), source="f:1")], config)
 
 
 def test_a_single_label_is_refused() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from wenmo.data.splits import folds as make_folds
 from wenmo.data.splits import split_rows
 from wenmo.experiments.judging import Judged
-from wenmo.tasks.classification import find_labels
+from wenmo.tasks.labels import find_labels
 from wenmo.training.corpus import Corpus
 from wenmo.training.recipe import Recipe
 

@@ -16,7 +16,7 @@ from wenmo.inference.loading import Model, loaded, loaded_classifier, loaded_emb
 from wenmo.inference.predictor import Predictor, TextCounts
 from wenmo.inference.texts import checked_texts
 from wenmo.tasks.abstention import CONFIDENCE, Promise
-from wenmo.tasks.classification import label_ids
+from wenmo.tasks.labels import label_ids
 from wenmo.tasks.metrics import (
     Matrix,
     approximate_randomisation,
@@ -199,7 +199,9 @@ def _by_its_task(
 
 
 def _answer(predictor: Predictor, rows: list[Row], counts: TextCounts) -> _Answered:
-    gold = predictor.task.gold(TokenStore.from_rows(labels=label_ids(rows, predictor.task.config)))
+    config = predictor.task.config
+    ids = label_ids(rows, config.labels, several=config.multi_label)
+    gold = predictor.task.gold(TokenStore.from_rows(labels=ids))
     probabilities = predictor.probabilities(checked_texts(rows, predictor.pair), counts=counts)
     return _Answered(predictor, gold, probabilities, predictor.task.decide(probabilities))
 

@@ -21,6 +21,7 @@ from wenmo.models.dropout import Dropout
 from wenmo.models.windows import Windows
 from wenmo.tasks.answering import answer_rows
 from wenmo.tasks.hierarchy import Hierarchy
+from wenmo.tasks.labels import find_labels, label_ids, multi_hot
 from wenmo.tasks.language_loss import LM_WEIGHT, next_token_loss
 from wenmo.tasks.losses import ClassificationLoss, LossName, penalized
 from wenmo.tasks.metrics import Interval, Matrix, approximate_randomisation, classification_metrics, mcnemar
@@ -175,7 +176,7 @@ class ClassificationConfig(TaskConfig):
 
     def columns(self, rows: Sequence[Row], tokenizer: AnyTokenizer, reading: LongTexts) -> Columns:
         """The ids of the texts as `wenmo.tasks.pairs.encode_texts` has them, and ``labels``."""
-        labels = label_ids(rows, self)
+        labels = label_ids(rows, self.labels, several=self.multi_label)
         for row in rows:
             refuse_other_kind(text_of(row), self.pair, row.source)
         texts = encode_texts([text_of(row) for row in rows], tokenizer, self.pair, reading).columns
@@ -391,7 +392,7 @@ class Classification(Task):
         """Some rows of a store with columns ``input_ids`` and ``labels``, and those of pairs."""
         labels = store["labels"].take(rows)
         if self.config.multi_label:
-            gold = torch.from_numpy(_multi_hot(labels, len(self.config.labels)))
+            gold = torch.from_numpy(multi_hot(labels, len(self.config.labels)))
         else:
             gold = torch.from_numpy(np.concatenate(labels).astype(np.int64))
         return Example(batch=store_batch(store, rows), batch_b=second_batch(store, rows), labels=gold)
@@ -406,7 +407,7 @@ class Classification(Task):
         """``(rows,)`` label ids, or ``(rows, num_labels)`` zeros and ones where a text may have several."""
         labels = store["labels"].take(range(len(store)))
         if self.config.multi_label:
-            return _multi_hot(labels, len(self.config.labels))
+            return multi_hot(labels, len(self.config.labels))
         return np.concatenate(labels).astype(np.int64) if labels else np.empty(0, np.int64)
 
     def score(self, gold: NDArray[Any], answers: NDArray[np.float32]) -> float:
@@ -469,45 +470,3 @@ def as_classifier(task: Task, place: object) -> Classification:
     if not isinstance(task, Classification):
         raise InputError(f"{place}: this is for classifiers, and the model there was trained to {task.config.task}")
     return task
-
-
-def find_labels(rows: Iterable[Row]) -> tuple[tuple[str, ...], bool]:
-    """The labels that stand in the rows, sorted, and whether texts have several."""
-    found: set[str] = set()
-    several = False
-    for row in rows:
-        if isinstance(row.label, tuple):
-            several = True
-            found.update(row.label)
-        elif row.label is not None:
-            found.add(row.label)
-    return tuple(sorted(found)), several
-
-
-def label_ids(rows: Sequence[Row], config: ClassificationConfig) -> list[list[int]]:
-    """The ids of each row's labels, for the column ``labels`` of a store.
-
-    Raises:
-        InputError: a row has a label that is not among those of the task, or several where one is wanted.
-    """
-    known = {label: i for i, label in enumerate(config.labels)}
-    ids = []
-    for row in rows:
-        labels = row.label if isinstance(row.label, tuple) else (row.label,) if row.label is not None else ()
-        if not config.multi_label and len(labels) != 1:
-            raise InputError(f"{row.source}: {len(labels)} labels where one is wanted; set task.multi_label=true")
-        for label in labels:
-            if label not in known:
-                raise InputError(
-                    f"{row.source}: the label {label!r} was not seen in training; known are "
-                    f"{', '.join(config.labels[:20])}; correct the row, or train with this label"
-                )
-        ids.append([known[label] for label in labels])
-    return ids
-
-
-def _multi_hot(labels: Sequence[NDArray[Any]], num_labels: int) -> NDArray[np.float32]:
-    hot = np.zeros((len(labels), num_labels), np.float32)
-    for row, ids in enumerate(labels):
-        hot[row, ids] = 1
-    return hot

@@ -15,7 +15,7 @@ from wenmo.data.rows import Row
 from wenmo.data.splits import SplitBy
 from wenmo.data.store import TokenStore, TokenStoreWriter
 from wenmo.errors import InputError
-from wenmo.tasks.classification import find_labels
+from wenmo.tasks.labels import find_labels
 from wenmo.tasks.task import TaskConfig
 from wenmo.text.loading import AnyTokenizer
 from wenmo.training.recipe import located
