@@ -19,16 +19,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wenmo.data.batching import token_batch
+from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.bert import Bert, BertConfig
 from wenmo.models.pretraining_heads import MaskedLanguageModelHead
+from wenmo.tasks.classification import Classification, ClassificationConfig
 from wenmo.tasks.task import Learner
 from wenmo.training.checkpointing import load_checkpoint
 from wenmo.training.distribution import World, joined_world
 from wenmo.training.loop import Loop
 from wenmo.training.progress import Silent
 from wenmo.training.settings import TrainingSettings
+from wenmo.training.sources import LabelledDev, LabelledRows
 
 CPU = torch.device("cpu")
 CONFIG = BertConfig(
@@ -131,6 +134,25 @@ def learn(folder: Path, world: World, *, stop: int = 0, resume: bool = False, **
     return loop
 
 
+def classify(folder: Path, world: World) -> None:
+    """Labelled rows, of which each process takes batches of its own, with looks at dev on the way."""
+    if world.is_main:
+        folder.mkdir(exist_ok=True)
+    world.barrier()
+    task = Classification(Bert(CONFIG), CONFIG, ClassificationConfig(labels=("a", "b"), dropout_prob=0.0))
+    task.initialize(torch.Generator().manual_seed(0))
+    rows = TokenStore.from_rows(
+        input_ids=[[1 + i % 7, 3, 4 + i % 2] for i in range(16)], labels=[[i % 2] for i in range(16)]
+    )
+    given = settings(
+        batch_size=8 // world.size, accumulation_steps=1, max_steps=6, eval_steps=2, log_steps=0,
+        sharding="full" if world.size > 1 else "none", average_decay=0.0,
+    )  # fmt: skip
+    dev = LabelledDev(task, rows, CPU, "float32")
+    loop = Loop(task, LabelledRows(task, rows, given, 0), dev, given, folder=folder, device=CPU, world=world)
+    loop.run()
+
+
 def shares(loop: Loop) -> dict[str, list[int]]:
     """Of each parameter how many numbers this process holds, and how many there are."""
     return {
@@ -154,6 +176,7 @@ def main(folder: Path) -> None:
             if name != "step" and value.dim()
         ]
         (folder / f"moments-{world.rank}.json").write_text(json.dumps(moments))
+        classify(folder / "classified-by-two", world)
         loop = learn(folder / "shares", world, sharding="full")
         assert not any(hasattr(p, "to_local") for p in loop.learner.parameters()), "what comes out is not whole"
         if world.is_main:
@@ -173,6 +196,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     alone = learn(folder / "one", World())
     torch.save(alone.learner.state_dict(), folder / "one.pt")
+    classify(folder / "classified", World())
     learn(folder / "begun-alone", World(), stop=24)
     shutil.copytree(folder / "begun-alone", folder / "begun-alone-too")
     script = Path(__file__)
@@ -217,6 +241,15 @@ def test_a_run_that_was_begun_on_two_processes_that_held_shares_goes_on_on_one(r
     assert {name: tensor.shape for name, tensor in checkpoint.model.items()} == {n: t.shape for n, t in whole.items()}
     learn(runs / "begun-on-shares", World(), resume=True)
     same(runs / "begun-on-shares", runs / "one")
+
+
+def test_a_classifier_is_looked_at_while_it_is_shared_out(runs: Path) -> None:
+    logs = [(runs / name / "training.jsonl").read_text().splitlines() for name in ("classified", "classified-by-two")]
+    records = [[json.loads(line) for line in log] for log in logs]
+    assert [record["step"] for record in records[0]] == [2, 4, 6]
+    for alone, shared in zip(*records, strict=True):
+        assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-4)
+        assert shared["dev_accuracy"] == alone["dev_accuracy"]
 
 
 def test_a_process_of_two_holds_half_of_every_parameter_and_of_its_moments(runs: Path) -> None:

@@ -140,6 +140,17 @@ def test_a_run_goes_on_from_the_weights_of_another_and_of_its_heads(
         assert (tmp_path / model / "tokenizer.json").read_text() == (start / "tokenizer.json").read_text()
 
 
+def test_the_last_model_is_kept_beside_the_best(corpus: Path, tmp_path: Path) -> None:
+    wild = ["training.learning_rate=0.5", "training.schedule=constant", "training.warmup_share=0"]
+    given = [*wild, "training.eval_steps=1", "training.max_steps=8", "training.max_grad_norm=0"]
+    pretrain(corpus, "gru", tmp_path / "run", *given)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    looks = {record["step"]: record["dev_loss"] for record in log_of(tmp_path / "run") if "dev_loss" in record}
+    assert metrics["best_step"] == min(looks, key=lambda step: looks[step]) < 8, looks
+    best, last = (load_folder(tmp_path / "run" / name).task for name in (".", "last"))
+    assert not torch.equal(best.output.weight, last.output.weight)
+
+
 def test_elmo_is_pretrained_and_read_again(corpus: Path, tmp_path: Path) -> None:
     small = ["model.num_units=16", "model.projection_size=8", "model.filters=[[1, 4], [2, 4]]"]
     result = wenmo.pretrain(

@@ -112,9 +112,12 @@ class Spread:
             return
         root = cast("FSDPModule", self.learner)
         root.unshard()
+        # Moving the model, even to where it is, would part it again.
+        self.learner.to = lambda *_, **__: self.learner  # type: ignore[method-assign]
         try:
             yield
         finally:
+            del self.learner.__dict__["to"]
             root.reshard()
 
     def backward(self, loss: Tensor) -> None:

@@ -10,7 +10,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +90,9 @@ class Loop:
         self._log = JsonLog(folder / "training.jsonl") if self.world.is_main else None
         self._norm = 0.0
         self._rate = 0.0
+        self.keeps_last = False
+        """Whether the weights behind the last update are wanted too, where others were better."""
+        self.last: Mapping[str, Tensor] | None = None
         self.seconds_waited = 0.0
         """For data."""
         self._batches_of_epoch = 1
@@ -170,6 +173,9 @@ class Loop:
             for observer in self._observers:
                 observer.finished()
         if self._best is not None:
+            if self.keeps_last and self.state.best_step != self.state.step:
+                last = whole(self.learner.state_dict())
+                self.last = {name: value.detach().clone() for name, value in last.items()}
             self._spread.load(self._best)
         elif self._average is not None:
             self._spread.load(self._average.weights)

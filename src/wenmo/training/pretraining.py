@@ -25,6 +25,8 @@ from wenmo.training.progress import Observer, TensorBoard
 from wenmo.training.run import TrainingResult, deterministic, hold_to
 
 PRETRAIN = "pretrain"
+LAST = "last"
+"""The folder beside the best model with that of the last update, where it is another one."""
 
 
 def run_pretraining(
@@ -97,6 +99,7 @@ class _Run:
         )
         if resume and loop.resume():
             earlier = loop.state.seconds
+        loop.keeps_last = True
         steps = loop.run().step
         learner = cast(Pretraining, loop.learner)
         seconds = earlier + time.monotonic() - begun
@@ -122,15 +125,25 @@ class _Run:
             "best_step": loop.state.best_step,
             "seconds_waited_for_data": round(loop.seconds_waited, 3),
         }
-        save_pretrained(
-            self.out,
-            learner,
-            source.tokenizer,
-            recipe=source.recipe.to_dict(),
-            metrics=metrics,
-            card=pretraining_card(source.recipe, corpus, learner, metrics),
-            max_length=source.recipe.corpus.longest,
-        )
+        card = pretraining_card(source.recipe, corpus, learner, metrics)
+
+        def save(folder: Path) -> None:
+            save_pretrained(
+                folder,
+                learner,
+                source.tokenizer,
+                recipe=source.recipe.to_dict(),
+                metrics=metrics,
+                card=card,
+                max_length=source.recipe.corpus.longest,
+            )
+
+        if loop.last is not None:
+            best = {name: weight.clone() for name, weight in learner.state_dict().items()}
+            learner.load_state_dict(dict(loop.last))
+            save(self.out / LAST)
+            learner.load_state_dict(best)
+        save(self.out)
         (self.out / "run.toml").unlink(missing_ok=True)
         remove_checkpoints(self.out)
 
