@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
 
 import wenmo
 from wenmo.errors import InputError
 from wenmo.folder import load_folder, weights_digest
+from wenmo.inference.annotating import make_annotator
+from wenmo.pretraining.source import example_of
 from wenmo.training.checkpointing import load_checkpoint
+from wenmo.training.distribution import World
+from wenmo.training.pretraining_data import prepared
+from wenmo.training.pretraining_recipe import PretrainingRecipe
 from wenmo.training.progress import Silent
 from wenmo.training.run import TrainingResult
 
@@ -30,7 +37,10 @@ SMALL_STACK = [
     "model.num_hidden_layers=1", "model.hidden_size=16", "model.num_attention_heads=2", "model.intermediate_size=64",
 ]  # fmt: skip
 SMALL_LSTM = ["model.num_units=16", "model.embedding_size=8"]
-OF_MODEL = {"bert": SMALL_STACK, "gpt2": SMALL_STACK, "gpt": SMALL_STACK, "lstm": SMALL_LSTM, "gru": SMALL_LSTM}
+OF_MODEL = {
+    **dict.fromkeys(("bert", "ernie", "gpt", "gpt2"), SMALL_STACK),
+    **dict.fromkeys(("lstm", "gru"), SMALL_LSTM),
+}
 
 
 def write_corpus(path: Path, documents: int = 60, seed: int = 0) -> Path:
@@ -107,6 +117,34 @@ def test_transformers_goes_on_with_the_folder(model: str, architecture: str, fol
 
         states = task.extractor(TokenBatch(input_ids=ids, attention_mask=torch.ones_like(ids))).last_hidden_state
         torch.testing.assert_close(task.logits(states), theirs(input_ids=ids).logits, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["bert", "ernie", "gpt2"])
+def test_transformers_has_the_losses_that_were_measured(model: str, folders: Callable[[str], Path]) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = folders(model)
+    (architecture,) = json.loads((folder / "config.json").read_text())["architectures"]
+    theirs = getattr(transformers, architecture).from_pretrained(folder).eval()
+    recipe = PretrainingRecipe.build(file=folder / "recipe.toml")
+    data = prepared(recipe, folder, World(), make_annotator() if recipe.corpus.spans else None, print)
+    sums: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for batch in data.held_out():
+        example = example_of(batch, data.reading)
+        read = {name: getattr(example.batch, name) for name in ("input_ids", "attention_mask")}
+        if model != "gpt2":
+            read["token_type_ids"] = example.batch.token_type_ids
+        with torch.no_grad():
+            said = theirs(**read)
+        for name, labels in example.labels.items():
+            logits = said[{"masked_lm": 0, "next_sentence": 1}.get(name, 0)] if model == "bert" else said.logits
+            loss = cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum")
+            sums[name] += float(loss)
+            counts[name] += int((labels != -100).sum())
+    measured = json.loads((folder / "metrics.json").read_text())["dev"]
+    for name, total in sums.items():
+        prefix = f"{name}_" if len(sums) > 1 else ""
+        assert measured[f"{prefix}cross_entropy"]["value"] == pytest.approx(total / counts[name], abs=1e-5)
 
 
 def test_a_classifier_starts_from_each(folders: Callable[[str], Path], tmp_path: Path) -> None:
