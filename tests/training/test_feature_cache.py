@@ -278,7 +278,7 @@ def test_features_stand_beside_other_models_in_a_comparison(reviews: Path, bert:
 def test_features_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give --features"):
         Recipe.build(model="bag", overrides=["features.layers=last"])
-    with pytest.raises(InputError, match="--features nowhere"):
+    with pytest.raises(InputError, match="nowhere: there is no such folder"):
         Recipe.build(model="bag", features="nowhere")
 
 

@@ -24,10 +24,11 @@ from wenmo.errors import InputError
 from wenmo.models.depths import depths_of
 from wenmo.models.transformer_layers import TransformerLayer
 from wenmo.tasks.task import Learner
-from wenmo.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
+
+    from wenmo.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class World:
 class Spread:
     """A learner on all processes of a run."""
 
-    def __init__(self, learner: Learner, world: World, settings: TrainingSettings, device: torch.device) -> None:
+    def __init__(self, learner: Learner, world: World, settings: "TrainingSettings", device: torch.device) -> None:
         """Spread it; its parameters may be others afterwards, so the optimizer is made behind this.
 
         Raises:
@@ -211,7 +212,7 @@ def _single_numbers(learner: Learner) -> list[nn.Parameter]:
     return [parameter for parameter in learner.parameters() if not parameter.dim()]
 
 
-def _refuse_unshardable(learner: Learner, settings: TrainingSettings) -> None:
+def _refuse_unshardable(learner: Learner, settings: "TrainingSettings") -> None:
     if settings.unfreeze_epochs:
         raise InputError(
             'training.unfreeze_epochs: with training.sharding="full" all learn from the start; leave it out'
