@@ -1,7 +1,10 @@
-"""The JSON of model folders, read or named for what it is; and files that are there whole or not at all."""
+"""The JSON of model folders, read or named for what it is; files that are there whole or not at all; and folders in
+which one process works at a time."""
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +50,36 @@ def write_aside(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON that people read, aside and into place."""
     write_aside(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+@contextmanager
+def only_one(folder: Path, lock_name: str, busy: str, instead: str) -> Iterator[None]:
+    """Keep every other process out of a folder, which is made if need be. The lock of a dead process is no lock.
+
+    Args:
+        folder: in which one process shall work.
+        lock_name: of the file that says so.
+        busy: what another process does there, in words.
+        instead: what a person may choose in its place.
+
+    Raises:
+        InputError: a living process works in the folder, or there is a file in its place.
+    """
+    from filelock import FileLock, Timeout  # which nobody needs who reads a model alone
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{folder}: a file stands in the way of this folder; choose {instead}") from error
+    lock = FileLock(folder / lock_name)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{folder}: {busy}; wait for it, or choose {instead}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            (folder / lock_name).unlink()  # Windows refuses while another process looks at it
+            folder.rmdir()  # only when it is empty: what could not begin leaves nothing behind

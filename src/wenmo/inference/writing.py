@@ -89,17 +89,17 @@ class Draft:
     max_new_tokens: int
     stop: Sequence[str] = ()
     """It ends in front of the first of these."""
-    ids: list[int] = field(default_factory=list)
+    ids: list[int] = field(init=False, default_factory=list)
     """What was written behind the prompt."""
-    logprob: float = 0.0
-    shown: str = ""
+    seen: list[int] = field(init=False)
+    """What the model sees: all of it, or the end of it where that is too much."""
+    logprob: float = field(init=False, default=0.0)
+    shown: str = field(init=False, default="")
     """The characters that nothing behind them will change."""
-    ended: bool = False
+    ended: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.seen = list(self.prompt)
-        """What the model sees: all of it, or the end of it where that is too much."""
-        self.ended = self.max_new_tokens == 0
+        self.seen, self.ended = list(self.prompt), self.max_new_tokens == 0
 
     @property
     def written(self) -> Generated:

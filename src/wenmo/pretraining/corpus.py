@@ -11,18 +11,17 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from wenmo.data.encoding import Tell
 from wenmo.data.store import TokenStore, TokenStoreWriter
 from wenmo.errors import InputError
+from wenmo.files import only_one
 from wenmo.pretraining.documents import KINDS, Document, DocumentKind
 from wenmo.pretraining.journal import Journal, no_room, refuse_other, write_whole
 from wenmo.pretraining.making import ShardInfo, ShardMaker
@@ -179,7 +178,7 @@ def make_corpus(
     folder = Path(folder)
     if workers < 1:
         raise InputError(f"workers is a number of processes, 1 or more; got {workers}")
-    with _only_one(folder):
+    with only_one(folder, _LOCK, "another process makes a corpus here", "another folder"):
         identity = identity_of(sources, tokenizer, settings, annotate)
         _remove_left_over(folder)
         if (folder / MANIFEST).is_file():
@@ -305,29 +304,6 @@ def _remove_left_over(folder: Path) -> None:
     finished = (folder / MANIFEST).is_file()
     for left in [*folder.glob("*.tmp"), *(folder.glob(f"*{PART}") if finished else ())]:
         left.unlink()
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Keep other processes out of the folder. The lock of a dead process is no lock.
-
-    Raises:
-        InputError: a living process makes a corpus there, or the folder cannot be.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{folder}: a file stands in the way of this folder; choose another one") from error
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(f"{folder}: another process makes a corpus here; wait for it, or choose another") from None
-    try:
-        yield
-    finally:
-        lock.release()
-        (folder / _LOCK).unlink(missing_ok=True)
 
 
 def _tell_of(corpus: Corpus, tell: Tell) -> None:

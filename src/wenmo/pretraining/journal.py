@@ -1,13 +1,13 @@
 """What a corpus in the making is made of, and which of its shards are finished: a file that outlives a kill."""
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from wenmo.errors import InputError, JobError
+from wenmo.files import write_aside
 from wenmo.pretraining.making import ShardInfo
 
 
@@ -71,12 +71,9 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         JobError: the disk is full.
     """
-    aside = path.with_name(path.name + ".tmp")
     try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
+        write_aside(path, text)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise no_room(path, error) from error
 
 

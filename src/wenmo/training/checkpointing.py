@@ -8,17 +8,16 @@ number of the update.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 from torch import Tensor
 
 from wenmo.errors import InputError, JobError
-from wenmo.files import write_json
+from wenmo.files import only_one, write_json
 from wenmo.folder import write_weights
 
 _KEPT = 2
@@ -126,29 +125,9 @@ def remove_checkpoints(folder: Path) -> None:
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Keep every other process out of a run's folder. The lock of a dead process is no lock.
-
-    Raises:
-        InputError: a living process works in the folder, or there is a file in its place.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{folder}: a file stands in the way of this folder; choose another --out") from error
-    lock = FileLock(folder / "run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(f"{folder}: another run works in this folder; wait for it, or choose another --out") from None
-    try:
-        yield
-    finally:
-        lock.release()
-        with suppress(OSError):
-            (folder / "run.lock").unlink()  # Windows refuses while another process looks at it
-            folder.rmdir()  # only when it is empty: a run that could not begin leaves nothing behind
+def run_lock(folder: Path) -> AbstractContextManager[None]:
+    """Keep every other process out of a run's folder, as `wenmo.files.only_one`."""
+    return only_one(folder, "run.lock", "another run works in this folder", "another --out")
 
 
 def _checkpoints(folder: Path) -> list[Path]:
