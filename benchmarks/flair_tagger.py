@@ -24,9 +24,11 @@ def main() -> None:
     torch.manual_seed(0)
     flair.device = torch.device("cpu")
     lines = [line.rstrip("\n") for line in sys.stdin]
-    words = Dictionary(add_unk=True)
+    words, characters = Dictionary(add_unk=True), Dictionary(add_unk=True)
     for word in sorted({word for line in lines for word in line.split(" ")}):
         words.add_item(word)
+        for character in word:
+            characters.add_item(character)
     spans = Dictionary(add_unk=False)
     for name in ("LOC", "MISC", "ORG", "PER"):
         spans.add_item(name)
@@ -34,7 +36,7 @@ def main() -> None:
     embeddings = StackedEmbeddings(
         [
             OneHotEmbeddings(words, field="text", embedding_length=100),
-            CharacterEmbeddings(char_embedding_dim=30, hidden_size_char=15),
+            CharacterEmbeddings(characters, char_embedding_dim=30, hidden_size_char=15),
         ]
     )
     tagger = SequenceTagger(
