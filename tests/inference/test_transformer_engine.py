@@ -213,14 +213,16 @@ def test_groups_are_texts_of_one_length() -> None:
     assert groups_of(np.array([4])) == [Group(0, 1, 4)]
 
 
-@pytest.mark.parametrize("at_once", [1, 20_000, 1 << 22])
+@pytest.mark.parametrize(("at_once", "most"), [(1, 1), (1, 1 << 22), (20_000, 30_000), (1 << 22, 1 << 22)])
 @pytest.mark.parametrize("padding", [0, 4, 1000])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_is_equation_1_in_every_precision(
-    dtype: torch.dtype, padding: int, at_once: int, causal: bool, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, padding: int, at_once: int, most: int, causal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed_attention, "_WEIGHTS_AT_ONCE", at_once)  # fused, some texts at a time, all texts
+    # All fused; one text at a time; long ones fused, of the others some at a time; all at once.
+    monkeypatch.setattr(packed_attention, "_WEIGHTS_AT_ONCE", at_once)
+    monkeypatch.setattr(packed_attention, "_MOST_WEIGHTS", most)
     monkeypatch.setattr(packed_attention, "_MOST_PADDING", padding)
     lengths = np.repeat([100, 64, 63, 31, 30, 17, 15, 14, 1], [1, 3, 1, 2, 1, 40, 1, 1, 2])
     generator = torch.Generator().manual_seed(0)

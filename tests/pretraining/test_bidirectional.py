@@ -1,6 +1,7 @@
 """ELMo's objective: which places foretell what, and that neither direction sees it."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from wenmo.errors import InputError
 from wenmo.models.bert import BertConfig
 from wenmo.models.elmo import Elmo, ElmoConfig
 from wenmo.models.vocabulary_softmax import SoftmaxConfig
-from wenmo.pretraining.bidirectional import BidirectionalLm, streams
+from wenmo.pretraining.bidirectional import BidirectionalLm
 from wenmo.pretraining.catalogue import CorpusFacts, ObjectivesConfig, work_for
 from wenmo.pretraining.cuts import WholeSentences
 from wenmo.pretraining.draws import Draws
@@ -49,9 +50,9 @@ def example_of(sentences: list[str] = SENTENCES, length: int = 20) -> Pretrainin
     return make_example(cut, np.arange(len(cut)), work.objectives, Draws(0))
 
 
-def model_of(softmax: SoftmaxConfig | None = None, **settings: Any) -> Pretraining:
+def model_of(softmax: SoftmaxConfig | None = None, streams: int = 0, **settings: Any) -> Pretraining:
     config = ElmoConfig(**SIZES | settings)
-    objective = BidirectionalLm(20, BEGIN, END, softmax or SoftmaxConfig())
+    objective = BidirectionalLm(20, BEGIN, END, softmax or SoftmaxConfig(), streams)
     model = Pretraining(Elmo(config), config, [objective])
     model.initialize(torch.Generator().manual_seed(0))
     return model.double()
@@ -79,7 +80,7 @@ def test_words_are_read_as_their_bytes():
 def test_the_states_that_foretell_are_those_of_the_cells_step_by_step():
     model, example = model_of(num_hidden_layers=1).eval(), example_of(["the cat sat"])
     elmo = model.extractor
-    states = elmo.language_states(example.batch)
+    states, _ = elmo.language_states(example.batch)
     words = elmo.word_vectors(example.batch.character_ids)[0]
     from wenmo.models.elmo import _markers
 
@@ -96,7 +97,7 @@ def test_the_states_that_foretell_are_those_of_the_cells_step_by_step():
 def test_neither_direction_sees_what_it_foretells():
     model = model_of().eval()
     one, other = example_of(["the cat sat down"]).batch, example_of(["the cat ran down"]).batch
-    before, after = (model.extractor.language_states(each)[0] for each in (one, other))
+    before, after = (model.extractor.language_states(each)[0][0] for each in (one, other))
     differs = (before - after).abs() > 1e-12
     # The third word (place 3) changes: the forward half before it and the backward half behind it stay.
     assert not differs[:3, :6].any() and differs[3:, :6].any(dim=1).all()
@@ -111,7 +112,7 @@ def test_the_loss_is_the_mean_of_both_directions_and_perplexity_is_reported_as_i
     torch.testing.assert_close(parts.sum(), sums[0].detach())
     assert perplexity(parts, part_counts) == pytest.approx((math.exp(parts[0] / 15) + math.exp(parts[1] / 15)) / 2)
     softmax = model.heads["bidirectional_lm"].output
-    states, labels = model.extractor.language_states(example.batch), example.labels["bidirectional_lm"]
+    states, labels = model.extractor.language_states(example.batch)[0], example.labels["bidirectional_lm"]
     by_hand = 0.0
     for way, half in enumerate((states[..., :6], states[..., 6:])):
         scores = softmax(half).log_softmax(dim=-1)
@@ -141,6 +142,20 @@ def test_every_weight_but_the_mixture_learns_and_sentences_are_learnt_by_heart(s
     assert all(name.startswith("extractor.mix.") for name in idle) and idle
 
 
+def test_states_are_carried_while_it_learns_and_forgotten_where_a_text_begins():
+    carrying, stateful, plain = model_of(streams=3), model_of(stateful=True), model_of()
+    first = replace(example_of(["the cat sat", "a dog"]), begins=True)
+    second, third = example_of(["a dog"]), example_of(["the cat", "no", "a dog"])
+    for example in (first, second, third):  # fewer rows in between: the second one waits; the third began with zeros
+        torch.testing.assert_close(carrying(example)[0], stateful(example)[0], rtol=0, atol=1e-12)
+    kept = [buffer.clone() for buffer in carrying.buffers()]
+    with torch.no_grad():
+        torch.testing.assert_close(carrying.eval()(second)[0], plain.eval()(second)[0], rtol=0, atol=1e-12)
+    assert all(old.equal(new) for old, new in zip(kept, carrying.buffers(), strict=True))
+    torch.testing.assert_close(carrying.train()(first)[0], plain(first)[0], rtol=0, atol=1e-12)
+    assert not any(name.startswith("carried") for name in plain.state_dict())
+
+
 def test_states_are_carried_from_row_to_row():
     carrying, plain = model_of(stateful=True).eval(), model_of().eval()
     first, second = example_of(["the cat sat", "a dog"]), example_of(["a dog", "the cat"])
@@ -149,12 +164,6 @@ def test_states_are_carried_from_row_to_row():
     assert not torch.allclose(carrying(second)[0], plain(second)[0])
     carrying.extractor.reset()
     torch.testing.assert_close(carrying(first)[0], plain(first)[0])
-
-
-def test_streams_go_on_row_by_row_and_miss_nothing():
-    batches = streams(11, 3)
-    assert [batch.tolist() for batch in batches] == [[0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7]]
-    assert streams(2, 5)[0].tolist() == [0, 1] and streams(0, 3) == []
 
 
 def test_a_model_that_sees_both_sides_is_refused_and_boundaries_are_needed():

@@ -1,5 +1,6 @@
 """Windows of shards: every sequence once a pass, the same on any number of processes, as the schedule says."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from wenmo.data.store import TokenStore
 from wenmo.errors import InputError
 from wenmo.features import IGNORED_LABEL
 from wenmo.pretraining.catalogue import CorpusFacts, ObjectivesConfig, work_for
+from wenmo.pretraining.objectives import MaskedLm
 from wenmo.pretraining.schedule import Schedule
 from wenmo.pretraining.sequences import Frame
 from wenmo.pretraining.shards import Shard
@@ -21,6 +23,7 @@ from wenmo.pretraining.source import (
     Reading,
     example_of,
     held_out_batches,
+    streams,
 )
 
 FRAME = Frame(before=(1,), between=(2,), behind=(2,), num_types=2)
@@ -38,12 +41,17 @@ def make_shards(number: int, documents: int = 6, sentences: int = 4) -> list[Sha
     return shards
 
 
-def make_source(table: dict[str, tuple[int, ...]], shards: Sequence[Shard], **reading: object) -> CorpusSource:
+def make_source(
+    table: dict[str, tuple[int, ...]],
+    shards: Sequence[Shard],
+    settings: ObjectivesConfig = ObjectivesConfig(),  # noqa: B008 - frozen
+    **reading: object,
+) -> CorpusSource:
     schedule = Schedule(table)
-    together = {schedule.names(update) for update in range(schedule.total)}
+    together = {(schedule.stage(update), schedule.names(update)) for update in range(schedule.total)}
     tasks = {
-        names: PretrainingTask("+".join(names), *work_for(names, ObjectivesConfig(), FACTS), shards)
-        for names in together
+        (stage, names): PretrainingTask("+".join(names), *work_for(names, settings, FACTS, stage), shards)
+        for stage, names in together
     }
     return CorpusSource(tasks, schedule, make_reading(**reading))
 
@@ -111,6 +119,18 @@ def test_updates_are_of_the_tasks_that_the_schedule_names() -> None:
     assert step == schedule.total == 4 + 6
 
 
+def test_a_stage_masks_the_units_that_it_is_for() -> None:
+    settings = ObjectivesConfig(knowledge_units=("token", "phrase", "entity"))
+    source = make_source({"knowledge_masking": (5, 7, 6)}, make_shards(4), settings)
+    units: list[str] = []
+    for epoch in range(20):
+        for each, _ in source.batches(epoch, len(units), 0, 1):
+            (objective,) = each.task.objectives
+            assert isinstance(objective, MaskedLm)
+            units.append(objective.masking.unit)
+    assert units == ["token"] * 5 + ["phrase"] * 7 + ["entity"] * 6
+
+
 def test_long_sequences_come_last_and_begin_an_epoch_of_their_own() -> None:
     lengths = Lengths(length=16, long_length=32, long_share=0.25)
     assert [lengths.at(update, 8) for update in range(8)] == [16] * 6 + [32] * 2
@@ -126,8 +146,8 @@ def test_a_task_with_little_text_reads_it_again_while_another_goes_through_its_w
     rare = [Shard(TokenStore({name: column for name, column in bare.items()}))]
     schedule = Schedule({"masked_lm": (60,), "sentence_reordering": (30,)}, one_at_a_time=True)
     tasks = {
-        ("masked_lm",): PretrainingTask("masked_lm", *work_for(["masked_lm"], ObjectivesConfig(), FACTS), shards),
-        ("sentence_reordering",): PretrainingTask(
+        (0, ("masked_lm",)): PretrainingTask("masked_lm", *work_for(["masked_lm"], ObjectivesConfig(), FACTS), shards),
+        (0, ("sentence_reordering",)): PretrainingTask(
             "sentence_reordering", *work_for(["sentence_reordering"], ObjectivesConfig(), FACTS), rare
         ),
     }
@@ -140,6 +160,31 @@ def test_a_task_with_little_text_reads_it_again_while_another_goes_through_its_w
         == sum(len(p.cut) for p in {p.cut: p for p in batches if p.task.name == "masked_lm"}.values())
     )
     assert len({p.draws.number for p in batches if p.task.name == "sentence_reordering"}) > 1
+
+
+def test_streams_go_on_row_by_row_and_miss_nothing() -> None:
+    batches = streams(11, 3)
+    assert [batch.tolist() for batch in batches] == [[0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7]]
+    assert streams(2, 5)[0].tolist() == [0, 1] and streams(0, 3) == []
+
+
+def test_rows_that_go_on_are_read_in_the_order_of_the_text() -> None:
+    facts = CorpusFacts(vocab_size=300, begin_id=0, end_id=1)
+    work = work_for(["bidirectional_lm"], ObjectivesConfig(streams=5), facts)
+    task = PretrainingTask("bidirectional_lm", *work, make_shards(3))
+    schedule = Schedule({"bidirectional_lm": (1000,)})
+    source = CorpusSource({(0, ("bidirectional_lm",)): task}, schedule, make_reading(frame=Frame(), window=3))
+    batches = [each for each, _ in source.batches(0, 0, 0, 1)]
+    assert sum(each.begins for each in batches) == 3
+    for before, behind in itertools.pairwise(batches):
+        if behind.begins:
+            assert before.draws.shard != behind.draws.shard
+        else:
+            assert (behind.rows == before.rows[: len(behind.rows)] + 1).all()
+    assert sorted((each.draws.shard, row) for each in batches for row in each.rows.tolist()) == [
+        (shard, row) for shard in range(3) for row in range(24)
+    ]
+    assert example_of(batches[0], make_reading(frame=Frame())).begins
 
 
 def test_what_no_shard_allows_is_said_with_the_reason() -> None:

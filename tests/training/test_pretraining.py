@@ -40,6 +40,7 @@ SMALL_LSTM = ["model.num_units=16", "model.embedding_size=8"]
 OF_MODEL = {
     **dict.fromkeys(("bert", "ernie", "gpt", "gpt2"), SMALL_STACK),
     **dict.fromkeys(("lstm", "gru"), SMALL_LSTM),
+    "elmo": ["model.num_units=16", "model.projection_size=8", "model.filters=[[1, 4], [2, 4]]"],
 }
 
 
@@ -190,10 +191,7 @@ def test_the_last_model_is_kept_beside_the_best(corpus: Path, tmp_path: Path) ->
 
 
 def test_elmo_is_pretrained_and_read_again(corpus: Path, tmp_path: Path) -> None:
-    small = ["model.num_units=16", "model.projection_size=8", "model.filters=[[1, 4], [2, 4]]"]
-    result = wenmo.pretrain(
-        corpus, model="elmo", size="tiny", out=tmp_path / "elmo", overrides=[*TINY, *small, "training.batch_size=4"]
-    )
+    result = pretrain(corpus, "elmo", tmp_path / "elmo", "training.batch_size=4")
     assert set(result.dev) == {"cross_entropy", "perplexity"}
     assert {record["task"] for record in log_of(tmp_path / "elmo")} == {"bidirectional_lm"}
     assert wenmo.load(tmp_path / "elmo").embed(["a word"]).shape == (1, 16)
@@ -298,6 +296,21 @@ def test_a_corpus_that_changed_is_no_corpus_to_go_on_with(tmp_path: Path) -> Non
         file.write("\none more document. it has two sentences.\n")
     with pytest.raises(InputError, match="holds a corpus with"):
         pretrain(text, "lstm", tmp_path / "run", resume=True)
+
+
+def test_states_that_are_carried_go_on_behind_a_stop(corpus: Path, tmp_path: Path) -> None:
+    whole, stopped, alone = (tmp_path / name for name in ("whole", "stopped", "alone"))
+    carried = ["objectives.streams=4", "model.hidden_dropout_prob=0"]
+    pretrain(corpus, "elmo", whole, *carried)
+    with pytest.raises(RuntimeError, match="killed"):
+        pretrain(corpus, "elmo", stopped, *carried, observers=[KilledAt(5)])
+    checkpoint = load_checkpoint(stopped)
+    assert checkpoint is not None and checkpoint.model["carried_hidden"].abs().sum() > 0
+    pretrain(corpus, "elmo", stopped, *carried, resume=True)
+    vectors = [wenmo.load(folder).embed(["a word w7"]) for folder in (whole, stopped)]
+    assert (vectors[0] == vectors[1]).all()
+    with pytest.raises(InputError, match=r"objectives\.streams=128"):
+        pretrain(corpus, "elmo", alone, "model.stateful=true")
 
 
 KILLS = """

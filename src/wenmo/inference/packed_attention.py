@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-_WEIGHTS_AT_ONCE = 1 << 22
-"""Of all heads of some texts, written down at a time; a text with more is left to torch's fused attention."""
+_WEIGHTS_AT_ONCE = 1 << 20
+"""Of all heads of some texts, written down at a time: what the processor's cache holds while it is read twice more."""
+_MOST_WEIGHTS = 1 << 22
+"""A text with more is left to torch's fused attention."""
 _MOST_PADDING = 32
 """Places of a group that hold no token: another group costs about as much as attention of these."""
 _STEP = 32
@@ -67,7 +69,7 @@ class PackedAttention:
         self._parts: list[tuple[slice, _Attention]] = []
         start = 0
         for part in _parts(lengths, _MOST_PADDING if written else 0):
-            small = num_heads * int(part[0]) * _filled_up(int(part[0])) <= _WEIGHTS_AT_ONCE
+            small = num_heads * int(part[0]) * _filled_up(int(part[0])) <= _MOST_WEIGHTS
             by_equations = written and small
             for texts in [part] if by_equations else _parts(part, 0):
                 rows = slice(start, start + int(texts.sum()))
@@ -124,7 +126,7 @@ class _Written:
         x = x.view(self._num_texts, self._length, 3, num_heads, -1)
         shape = (self._num_texts, self._length, num_heads, x.size(-1))
         found = context.new_empty(shape) if self._is_padded else context.view(shape)
-        at_once = _WEIGHTS_AT_ONCE // (num_heads * self._length * self._width)
+        at_once = max(1, _WEIGHTS_AT_ONCE // (num_heads * self._length * self._width))
         for first in range(0, self._num_texts, at_once):
             texts = slice(first, first + at_once)
             found[texts].copy_(self._looked(x[texts], texts).transpose(1, 2))

@@ -216,7 +216,7 @@ class Elmo(nn.Module):
             past_key_values=state,
         )
 
-    def language_states(self, batch: TokenBatch) -> Tensor:
+    def language_states(self, batch: TokenBatch) -> tuple[Tensor, RecurrentState]:
         """What the two language models foretell words from, markers among them.
 
         Args:
@@ -225,13 +225,20 @@ class Elmo(nn.Module):
         Returns:
             ``(batch, length + 2, hidden_size)``: the states of the top layer at ``<S>``, the words and ``</S>``, 0 on
             the padding. The first half has read what stands before and knows what comes next; the second half has read
-            what stands behind.
+            what stands behind. And the state behind each text, as `forward` gives it.
 
         Raises:
             ValueError: as for `forward`.
         """
-        packing, layers, _ = self._read_batch(batch)
-        return packing.unpack(layers[-1])
+        packing, layers, state = self._read_batch(batch)
+        return packing.unpack(layers[-1]), state
+
+    def first_state(self, rows: int) -> RecurrentState:
+        """What so many texts begin from where nothing is carried: zeros."""
+        cells = 2 * self.config.num_hidden_layers
+        return RecurrentState(
+            torch.zeros(cells, rows, self.config.projection_size), torch.zeros(cells, rows, self.config.num_units)
+        )
 
     def word_vectors(self, character_ids: Tensor) -> Tensor:
         """What the model knows of words by themselves.

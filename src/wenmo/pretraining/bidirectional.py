@@ -5,16 +5,15 @@ language models that share the characters of words and the softmax, one reads fr
 word, and at the sentence's begin, the next one, its end among them; the other the same from right to left. Dropout
 stands on the states that words are foretold from, as on the input of every layer.
 
-Sentences are read one by one, each between its markers. With ``stateful`` the states behind a sentence are carried to
-the next one of its row (`streams`), which in bilm-tf are windows of 20 words; no gradient goes back past a sentence
-here, past a window there. A sentence longer than a sequence is read as several.
+Sentences are read one by one, each between its markers. With ``streams`` a text is read at so many places side by side,
+and the states behind a sentence are carried to the next one of its row, which in bilm-tf are windows of 20 words; no
+gradient goes back past a sentence here, past a window there. A sentence longer than a sequence is read as several.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wenmo.errors import InputError
@@ -43,6 +42,8 @@ class BidirectionalLm(Objective):
     end_id: int
     """The word ``</S>``."""
     softmax: SoftmaxConfig = SoftmaxConfig()  # noqa: RUF009 - frozen
+    streams: int = 0
+    """Rows of a batch that go on where the batch before ended; 0: every sentence begins from nothing."""
     name: str = "bidirectional_lm"
 
     def label(self, draft: Draft, draws: Draws) -> Integers:
@@ -74,7 +75,7 @@ class BidirectionalLm(Objective):
         """Of each direction."""
         extractor = reading.extractor
         assert isinstance(extractor, Elmo) and head is not None
-        states = extractor.language_states(reading.batch)
+        states, reading.state = extractor.language_states(reading.batch)
         states = dropout(states, extractor.config.hidden_dropout_prob, extractor.training)
         counted = labels != IGNORED_LABEL
         sums = [
@@ -82,15 +83,3 @@ class BidirectionalLm(Objective):
             for way, half in enumerate(states.chunk(2, dim=2))
         ]
         return torch.stack(sums), counted.flatten(0, 1).sum(dim=0)
-
-
-def streams(num_rows: int, num_streams: int) -> list[NDArray[np.int64]]:
-    """Batches for a model that carries its states: row r of a batch goes on where row r of the one before ended.
-
-    Args:
-        num_rows: of the cut, in the order of the text.
-        num_streams: rows of a batch; the last batch may have fewer, the first ones of them.
-    """
-    runs = [run for run in np.array_split(np.arange(num_rows), num_streams) if len(run)]
-    longest = max(map(len, runs), default=0)
-    return [np.array([run[i] for run in runs if i < len(run)], np.int64) for i in range(longest)]

@@ -60,6 +60,10 @@ class ObjectivesConfig(Config):
     """How dialogues are made for dialogue_lm."""
     softmax: SoftmaxConfig = field(default_factory=SoftmaxConfig)
     """Of bidirectional_lm."""
+    streams: int = 0
+    """Of bidirectional_lm: the text is read at so many places side by side, each sentence from the states behind the
+    one before it, as bilm-tf does; this is then the number of rows of a batch. 0: every sentence begins from nothing,
+    and batches are of sentences of similar length from anywhere."""
     duplicates: int = 0
     """BERT's dupe_factor: the text is cut and masked in so many ways, which then come again (static); 0: every pass is
     new (dynamic)."""
@@ -69,6 +73,8 @@ class ObjectivesConfig(Config):
             raise ValueError(
                 f"duplicates is a number of passes, or 0 for passes that are all new; got {self.duplicates}"
             )
+        if self.streams < 0:
+            raise ValueError(f"streams is a number of rows, or 0 for sentences by themselves; got {self.streams}")
         for unit in self.knowledge_units:
             MaskingConfig(unit=unit)  # which refuses what is none
 
@@ -184,7 +190,7 @@ def _objectives(name: str, settings: ObjectivesConfig, facts: CorpusFacts, stage
 def _both_directions(settings: ObjectivesConfig, facts: CorpusFacts) -> Objective:
     if facts.begin_id is None or facts.end_id is None:
         raise InputError("bidirectional_lm foretells where sentences begin and end; take a tokenizer with boundaries")
-    return BidirectionalLm(facts.vocab_size, facts.begin_id, facts.end_id, settings.softmax)
+    return BidirectionalLm(facts.vocab_size, facts.begin_id, facts.end_id, settings.softmax, settings.streams)
 
 
 def _num_classes(name: str, settings: ObjectivesConfig, facts: CorpusFacts) -> int:

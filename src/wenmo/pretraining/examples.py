@@ -35,6 +35,7 @@ def make_example(
     *,
     padding_id: int = 0,
     num_tasks: int = 0,
+    begins: bool = False,
 ) -> PretrainingExample:
     """Some rows of a cut with the labels of some objectives, which see the tokens in this order.
 
@@ -46,12 +47,14 @@ def make_example(
         padding_id: what stands behind short sequences.
         num_tasks: rows of the model's table of tasks; 0: it has none. The task of a batch is its sequence objective, as
             that says what was cut, or else its first objective.
+        begins: whether the rows begin texts, where those of other batches go on.
     """
     draft = Draft.of(cut.take(rows), padding_id, cut.text)
     labels = {each.name: each.label(draft, draws) for each in objectives}
     return PretrainingExample(
         batch=draft.batch(task_id(objectives, labels, num_tasks)),
         labels={name: torch.from_numpy(each.astype(np.int64)) for name, each in labels.items()},
+        begins=begins,
     )
 
 

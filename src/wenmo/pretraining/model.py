@@ -1,13 +1,15 @@
 """An extractor with the heads of what it is pre-trained on."""
 
 from collections.abc import Sequence as Many
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from wenmo.features import IGNORED_LABEL
+from wenmo.features import IGNORED_LABEL, TokenBatch
 from wenmo.models.config import ModelConfig
 from wenmo.models.embeddings import WordEmbeddings
+from wenmo.models.recurrent import RecurrentState
 from wenmo.models.transformer_layers import initialize_normal
 from wenmo.pretraining.objectives import Objective, Reading
 from wenmo.pretraining.sequences import PretrainingExample
@@ -33,6 +35,7 @@ class Pretraining(Learner):
                 head = each.make_head(extractor_config)
                 if head is not None:
                     self.heads[each.head_name] = head
+        self._carry(max((each.streams for each in objectives), default=0))
         if {"masked_lm", "causal_lm"} & {each.head_name for each in objectives}:
             self._tie()
         # Weight decay would wear down what nothing teaches: a pooler, the mixture of ELMo's layers.
@@ -65,11 +68,14 @@ class Pretraining(Learner):
     def forward(self, example: PretrainingExample) -> tuple[Tensor, Tensor]:
         """The summed loss of each objective ``(k,)``, and how many labels each counts ``(k,)``; 0 where the example is
         not for it."""
-        reading = Reading(self.extractor, example.batch)
+        carries = self.training and self.carried_hidden is not None
+        reading = Reading(self.extractor, self._from_carried(example) if carries else example.batch)
         sums = {
             name: self.objectives[name].loss(self._head(name), reading, labels)
             for name, labels in example.labels.items()
         }
+        if carries and reading.state is not None:
+            self._keep(reading.state.detach())
         none = next(iter(sums.values())).new_zeros(())
         return torch.stack([sums.get(name, none) for name in self.objectives]), self.counts(example)
 
@@ -85,6 +91,30 @@ class Pretraining(Learner):
     def _head(self, name: str) -> nn.Module | None:
         head_name = self.objectives[name].head_name
         return self.heads[head_name] if head_name in self.heads else None  # noqa: SIM401 - it has no get
+
+    def _carry(self, rows: int) -> None:
+        """Keep the states behind so many rows, in checkpoints too; they are no part of the model that is trained."""
+        state = self.extractor.first_state(rows) if rows else None  # type: ignore[operator]
+        self.carried_hidden: Tensor | None
+        self.carried_cell: Tensor | None
+        self.register_buffer("carried_hidden", state and state.hidden)
+        self.register_buffer("carried_cell", state and state.cell)
+
+    def _from_carried(self, example: PretrainingExample) -> TokenBatch:
+        """A batch that goes on where the one before ended, or from zeros."""
+        assert self.carried_hidden is not None and self.carried_cell is not None
+        if example.begins:
+            self.carried_hidden.zero_()
+            self.carried_cell.zero_()
+        rows = len(example.batch.attention_mask)
+        state = RecurrentState(self.carried_hidden[:, :rows].clone(), self.carried_cell[:, :rows].clone())
+        return replace(example.batch, past_key_values=state)
+
+    def _keep(self, state: RecurrentState) -> None:
+        """The states behind a batch; rows that it did not have keep theirs."""
+        assert self.carried_hidden is not None and self.carried_cell is not None and state.cell is not None
+        self.carried_hidden[:, : state.hidden.size(1)] = state.hidden
+        self.carried_cell[:, : state.cell.size(1)] = state.cell
 
     def _tie(self) -> None:
         """The table of the words is an output too, so every batch changes all of it."""

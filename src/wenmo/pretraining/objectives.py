@@ -21,6 +21,7 @@ from wenmo.models.config import ModelConfig
 from wenmo.models.cross_entropy import summed_cross_entropy
 from wenmo.models.ernie import ErnieConfig
 from wenmo.models.pretraining_heads import MaskedLanguageModelHead, NextSentenceHead
+from wenmo.models.recurrent import RecurrentState
 from wenmo.pretraining.draws import Draws
 from wenmo.pretraining.masking import Integers, MaskingConfig, Vocabulary, mask
 from wenmo.pretraining.sequences import Draft
@@ -33,6 +34,8 @@ class Reading:
     def __init__(self, extractor: nn.Module, batch: TokenBatch) -> None:
         self.extractor = extractor
         self.batch = batch
+        self.state: RecurrentState | None = None
+        """Behind each text, of an objective whose rows go on in the next batch."""
 
     @cached_property
     def features(self) -> Features:
@@ -49,6 +52,9 @@ class Objective(ABC):
 
     reads_pooler: ClassVar[bool] = False
     """Whether its loss reads the vector of a sequence; a pooler that no objective reads stays as it is."""
+
+    streams: int = 0
+    """So many rows of a batch go on where the batch before ended; 0: what is read is read by itself."""
 
     @property
     def head_name(self) -> str:

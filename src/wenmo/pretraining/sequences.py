@@ -155,6 +155,8 @@ class PretrainingExample:
     batch: TokenBatch
     labels: Mapping[str, Tensor]
     """By the names of objectives: ``(batch, length)`` of tokens, ``(batch,)`` of sequences."""
+    begins: bool = False
+    """Whether its rows begin texts where other batches of rows go on."""
 
     def to(self, device: torch.device | str) -> Self:
         """The same on another device."""

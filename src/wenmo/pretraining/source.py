@@ -3,15 +3,15 @@
 An epoch of the loop is one window, so that what is planned ahead stays small; the windows of a pass are all shards in
 an order of that pass. Each task has windows of its own over the shards of its kind. Which task an update is of, the
 schedule says; an epoch ends where the task that most of its updates are for has read its window, where the length of
-sequences changes, or where the run does. Other tasks go on with other chances in the windows they have. All of it is a
-function of the seed, the epoch and the update it begins with. Processes share each batch, so a run is the same however
-many they are.
+sequences changes, where a stage of the schedule ends, or where the run does. Other tasks go on with other chances in
+the windows they have. All of it is a function of the seed, the epoch and the update it begins with. Processes share
+each batch, so a run is the same however many they are.
 """
 
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -33,6 +33,9 @@ _ROUND = 1 << 24
 Names = tuple[str, ...]
 """Of the objectives of an update."""
 
+Staged = tuple[int, Names]
+"""What an update is for: a stage of the schedule, counted from 0, and objectives, which may mask otherwise in each."""
+
 
 class Shards(Protocol):
     """The shards of one kind, by number."""
@@ -52,6 +55,11 @@ class PretrainingTask:
     cutter: Cutter
     objectives: tuple[Objective, ...]
     shards: Shards
+
+    @property
+    def streams(self) -> int:
+        """Rows of a batch that go on where the batch before ended; 0: sequences are read by themselves."""
+        return max(each.streams for each in self.objectives)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +106,13 @@ class Planned:
     cut: Cut
     draws: Draws
     rows: Rows
+    begins: bool = False
+    """Whether its rows begin texts, of a task whose rows go on from batch to batch."""
 
     def share(self, rank: int, world_size: int) -> tuple["Planned", bool]:
         """The rows of one process of several, and whether they count; a process for which there are none gets all."""
         rows = self.rows[rank::world_size]
-        return (Planned(self.task, self.cut, self.draws, rows), True) if len(rows) else (self, False)
+        return (replace(self, rows=rows), True) if len(rows) else (self, False)
 
 
 class CorpusSource:
@@ -111,8 +121,8 @@ class CorpusSource:
     splits_batches = True
     is_slow = True
 
-    def __init__(self, tasks: Mapping[Names, PretrainingTask], schedule: Schedule, reading: Reading) -> None:
-        """Make it; ``tasks`` has one for all objectives that some update is for together."""
+    def __init__(self, tasks: Mapping[Staged, PretrainingTask], schedule: Schedule, reading: Reading) -> None:
+        """Make it; ``tasks`` has one for all objectives that some update of a stage is for together."""
         self._tasks, self._schedule, self._reading = tasks, schedule, reading
         self._planned = lru_cache(maxsize=1)(self._plan)
 
@@ -127,17 +137,17 @@ class CorpusSource:
     def _plan(self, epoch: int, step: int) -> list[Planned]:
         """Updates until the text of the task that most of them are for is used up; others may read theirs again."""
         total, at_once = self._schedule.total, self._reading.accumulation_steps
-        length = self._length(step)
+        length, stage = self._length(step), self._schedule.stage(step) if step < total else 0
         waiting: dict[Names, list[Planned]] = {}
         rounds: Counter[Names] = Counter()
         used: Counter[Names] = Counter()
         planned: list[Planned] = []
         update = step
-        while update < total and self._length(update) == length:
+        while update < total and self._length(update) == length and self._schedule.stage(update) == stage:
             names = self._schedule.names(update)
             left = waiting.setdefault(names, [])
             while len(left) < at_once and (not rounds[names] or used[names] < max(used.values())):
-                left += self._text(self._tasks[names], epoch, length, rounds[names])
+                left += self._text(self._tasks[stage, names], epoch, length, rounds[names])
                 rounds[names] += 1
             planned += left[:at_once]
             if len(left) < at_once:
@@ -181,8 +191,13 @@ class CorpusSource:
             except InputError as error:  # such as one document alone, which other shards may not be
                 refused.append(error)
                 continue
-            rows = self._order().epoch(cut.lengths, (epoch + again * _ROUND) * len(task.shards) + shard)
-            batches += [Planned(task, cut, draws, each) for each in rows]
+            if task.streams:
+                rows = streams(len(cut), task.streams)
+            else:
+                rows = self._order().epoch(cut.lengths, (epoch + again * _ROUND) * len(task.shards) + shard)
+            batches += [Planned(task, cut, draws, each, begins=not i) for i, each in enumerate(rows)]
+        if task.streams:
+            return batches
         shuffled = np.random.default_rng((reading.seed, epoch, purpose, again)).permutation(len(batches))
         return [batches[i] for i in shuffled.tolist()]
 
@@ -191,6 +206,18 @@ class CorpusSource:
         return BatchOrder(
             batch_size=reading.batch_size, batch_tokens=reading.batch_tokens, bucket=reading.bucket, seed=reading.seed
         )
+
+
+def streams(num_rows: int, num_streams: int) -> list[Rows]:
+    """Batches in the order of the text: row r of a batch goes on where row r of the one before ended.
+
+    Args:
+        num_rows: of the cut.
+        num_streams: rows of a batch; the last batch may have fewer, the first ones of them.
+    """
+    runs = [run for run in np.array_split(np.arange(num_rows), num_streams) if len(run)]
+    longest = max(map(len, runs), default=0)
+    return [np.array([run[i] for run in runs if i < len(run)], np.int64) for i in range(longest)]
 
 
 def example_of(batch: Planned, reading: Reading) -> PretrainingExample:
@@ -202,6 +229,7 @@ def example_of(batch: Planned, reading: Reading) -> PretrainingExample:
         batch.draws,
         padding_id=reading.padding_id,
         num_tasks=reading.num_tasks,
+        begins=batch.begins,
     )
 
 

@@ -16,7 +16,16 @@ from wenmo.pretraining.documents import DocumentKind
 from wenmo.pretraining.model import Pretraining
 from wenmo.pretraining.sequences import Frame
 from wenmo.pretraining.shards import Shard
-from wenmo.pretraining.source import CorpusSource, Lengths, Names, Planned, PretrainingTask, Reading, held_out_batches
+from wenmo.pretraining.source import (
+    CorpusSource,
+    Lengths,
+    Names,
+    Planned,
+    PretrainingTask,
+    Reading,
+    Staged,
+    held_out_batches,
+)
 from wenmo.pretraining.vocabulary import train_corpus_tokenizer
 from wenmo.text.loading import AnyTokenizer, load_tokenizer
 from wenmo.text.spans import Annotator
@@ -56,7 +65,7 @@ class Prepared:
     corpus: Corpus
     tokenizer: AnyTokenizer
     reading: Reading
-    tasks: dict[Names, PretrainingTask]
+    tasks: dict[Staged, PretrainingTask]
 
     @property
     def source(self) -> CorpusSource:
@@ -68,7 +77,8 @@ class Prepared:
         """Sequences of text that is not learnt from, of every task; none where there is no such text."""
         found = []
         seen: set[str] = set()
-        for names, task in sorted(self.tasks.items(), key=lambda item: -len(item[0])):  # each objective once
+        # Each objective once, as the last stage has it.
+        for (_, names), task in sorted(self.tasks.items(), key=lambda item: (-len(item[0][1]), -item[0][0])):
             shard = None if seen >= set(names) else self.corpus.held_out(_kind_of(names))
             if shard is not None:
                 seen |= set(names)
@@ -95,9 +105,10 @@ def prepared(recipe: PretrainingRecipe, out: Path, world: World, annotate: Annot
 
     Raises:
         InputError: the text cannot be read, or there is nothing to be learnt from it; the corpus is another one than
-            the run was begun with.
+            the run was begun with; states shall be carried where they cannot.
         JobError: the disk is full, or a process that made it died.
     """
+    _refuse_carried(recipe, world)
     folder = Path(recipe.corpus.folder).expanduser() if recipe.corpus.folder else out / "corpus"
     if world.is_main:
         _make(recipe, folder, annotate, tell)
@@ -108,10 +119,23 @@ def prepared(recipe: PretrainingRecipe, out: Path, world: World, annotate: Annot
     refuse_unwritable(config)
     schedule = schedule_of(recipe, corpus, tokenizer, tell)
     recipe = recipe.model_copy(update={"model": config, "schedule": schedule})
-    together = dict.fromkeys(schedule.names(update) for update in range(schedule.total))
+    together = dict.fromkeys((schedule.stage(update), schedule.names(update)) for update in range(schedule.total))
     facts = corpus_facts(tokenizer)
-    tasks = {names: _task(names, recipe, corpus, facts) for names in together}
+    tasks = {(stage, names): _task(names, stage, recipe, corpus, facts) for stage, names in together}
     return Prepared(recipe, corpus, tokenizer, _reading(recipe, tokenizer), tasks)
+
+
+def _refuse_carried(recipe: PretrainingRecipe, world: World) -> None:
+    if getattr(recipe.model, "stateful", False):
+        raise InputError(
+            "model.stateful is for a model that answers; to carry states from sentence to sentence in training, say "
+            "objectives.streams=128 (rows of a batch) and model.stateful=false"
+        )
+    if recipe.objectives.streams and world.size > 1:
+        raise InputError(
+            f"objectives.streams: states that go on from batch to batch live on one process, and this run has "
+            f"{world.size}; run it on one, or set objectives.streams=0"
+        )
 
 
 def _make(recipe: PretrainingRecipe, folder: Path, annotate: Annotator | None, tell: Tell) -> None:
@@ -151,13 +175,13 @@ def _vocab_size(recipe: PretrainingRecipe, tokenizer: AnyTokenizer) -> int:
     return known
 
 
-def _task(names: Names, recipe: PretrainingRecipe, corpus: Corpus, facts: CorpusFacts) -> PretrainingTask:
+def _task(names: Names, stage: int, recipe: PretrainingRecipe, corpus: Corpus, facts: CorpusFacts) -> PretrainingTask:
     """What an update is for.
 
     Raises:
         InputError: the corpus has no text for it.
     """
-    work = work_for(names, recipe.objectives, facts)
+    work = work_for(names, recipe.objectives, facts, stage)
     kind = _kind_of(names)
     numbers = tuple(number for number, shard in enumerate(corpus.shards) if shard.kind == kind)
     if not numbers:
