@@ -25,7 +25,8 @@ from wenmo.training.checkpointing import run_lock
 from wenmo.training.corpus import Corpus, read_corpus
 from wenmo.training.progress import Observer
 from wenmo.training.recipe import Recipe
-from wenmo.training.run import TrainingResult, first_difference, run
+from wenmo.training.run import TrainingResult, run
+from wenmo.training.run_folder import first_difference
 
 _TEXTS_TIMED = 2000
 

@@ -8,13 +8,11 @@ from typing import cast
 
 import torch
 
-from wenmo.errors import InputError
 from wenmo.files import read_json_object
 from wenmo.folder import METRICS
 from wenmo.pretraining.model import Pretraining
 from wenmo.text.spans import Annotator
-from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, run_lock
-from wenmo.training.distribution import World, choose_device, joined_world
+from wenmo.training.distribution import World, choose_device
 from wenmo.training.handover import is_pretrained, save_pretrained
 from wenmo.training.held_out import HeldOut
 from wenmo.training.loop import Loop
@@ -22,7 +20,8 @@ from wenmo.training.pretraining_card import pretraining_card
 from wenmo.training.pretraining_data import Prepared, prepared
 from wenmo.training.pretraining_recipe import PretrainingRecipe
 from wenmo.training.progress import Observer, TensorBoard
-from wenmo.training.run import TrainingResult, deterministic, hold_to
+from wenmo.training.run import TrainingResult
+from wenmo.training.run_folder import hold_to, joined_run, let_go
 
 PRETRAIN = "pretrain"
 LAST = "last"
@@ -48,15 +47,11 @@ def run_pretraining(
         JobError: the loss exploded, or the disk is full.
     """
     chosen = choose_device(device)
-    with joined_world(chosen) as world, run_lock(out if world.is_main else out / f"rank-{world.rank}"):
-        if is_pretrained(out):
-            if resume:
-                return _finished(out)
-            raise InputError(f"{out}: a model stands there already; choose another --out")
-        if not resume and load_checkpoint(out) is not None:
-            raise InputError(f"{out}: an unfinished run stands there; go on with --resume or choose another --out")
-        with torch.random.fork_rng(devices=[]), deterministic(recipe.training.deterministic):
-            return _Run(recipe, out, chosen, world, annotate).run(resume, observers)
+    exactly = recipe.training.deterministic
+    with joined_run(out, chosen, is_pretrained, resume=resume, deterministic=exactly) as world:
+        if world is None:
+            return _finished(out)
+        return _Run(recipe, out, chosen, world, annotate).run(resume, observers)
 
 
 @dataclass(frozen=True)
@@ -144,8 +139,7 @@ class _Run:
             save(self.out / LAST)
             learner.load_state_dict(best)
         save(self.out)
-        (self.out / "run.toml").unlink(missing_ok=True)
-        remove_checkpoints(self.out)
+        let_go(self.out)
 
 
 def _finished(out: Path) -> TrainingResult:

@@ -2,8 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +10,6 @@ from typing import Any, cast
 import torch
 
 from wenmo.data.store import TokenStore
-from wenmo.errors import InputError, JobError
-from wenmo.files import write_aside
 from wenmo.folder import ModelFolder, is_model_folder, load_folder, save_folder
 from wenmo.models.stacked import Stacked
 from wenmo.tasks.classification import Classification
@@ -21,26 +18,20 @@ from wenmo.tasks.task import Task
 from wenmo.text.loading import AnyTokenizer
 from wenmo.training.building import build_task, train_tokenizer, with_labels
 from wenmo.training.card import model_card
-from wenmo.training.checkpointing import load_checkpoint, remove_checkpoints, run_lock
 from wenmo.training.continuation import forgetting, settings_of
 from wenmo.training.corpus import Corpus, encode, read_corpus
-from wenmo.training.distribution import World, choose_device, joined_world
+from wenmo.training.distribution import World, choose_device
 from wenmo.training.feature_cache import fits, with_vectors
 from wenmo.training.fitting import refuse_what_cannot_apply
 from wenmo.training.linear import fit_linear
 from wenmo.training.loop import Loop
 from wenmo.training.progress import Observer, TensorBoard
-from wenmo.training.recipe import Recipe, read_toml
+from wenmo.training.recipe import Recipe
+from wenmo.training.run_folder import hold_to, joined_run, let_go
 from wenmo.training.sources import LabelledDev, LabelledRows
 from wenmo.training.trust import Trust, before_choosing, settle
 
 Metrics = dict[str, Interval]
-
-_MAY_CHANGE = (
-    "max_epochs", "max_steps", "max_seconds", "patience", "save_steps", "log_steps", "tensorboard", "sharding",
-    "recompute",
-)  # fmt: skip
-"""How long a run takes and what it writes may differ when it is resumed; what it computes may not."""
 
 
 @dataclass(frozen=True)
@@ -196,17 +187,12 @@ def run(
 ) -> TrainingResult:
     """Train what a recipe says; ``corpus`` may be brought along where it is read already."""
     chosen = choose_device(device)
-    with joined_world(chosen) as world, run_lock(out if world.is_main else out / f"rank-{world.rank}"):
-        if is_model_folder(out):
-            if resume:
-                return _finished(out)
-            raise InputError(f"{out}: a model stands there already; choose another --out")
-        if not resume and load_checkpoint(out) is not None:
-            raise InputError(f"{out}: an unfinished run stands there; go on with --resume or choose another --out")
-        with torch.random.fork_rng(devices=[]), deterministic(recipe.training.deterministic):
-            return _run(
-                recipe, corpus or read_corpus(recipe.data, recipe.task), out, start, resume, chosen, world, observers
-            )
+    exactly = recipe.training.deterministic
+    with joined_run(out, chosen, is_model_folder, resume=resume, deterministic=exactly) as world:
+        if world is None:
+            return _finished(out)
+        corpus = corpus or read_corpus(recipe.data, recipe.task)
+        return _run(recipe, corpus, out, start, resume, chosen, world, observers)
 
 
 def _run(
@@ -301,54 +287,6 @@ def _with_features(
     return {name: with_vectors(store, model, folder, settings.precision, device) for name, store in stores.items()}
 
 
-@contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Torch's own switch, put back at the end."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(wanted or before)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-def hold_to(described: Mapping[str, Any], out: Path, resume: bool, world: World) -> None:
-    """Write down what a run is; when it is resumed, make sure that it is still the same.
-
-    Raises:
-        InputError: it would be another run than was begun.
-        JobError: nothing can be written.
-    """
-    import tomli_w
-
-    place = out / "run.toml"
-    if resume and place.exists():
-        difference = first_difference(read_toml(place), described)
-        if difference:
-            raise InputError(f"{out}: --resume would change {difference}; start anew in another --out")
-    if not world.is_main:
-        return
-    try:
-        write_aside(place, tomli_w.dumps(described))
-    except OSError as error:
-        raise JobError(f"{place}: cannot be written ({error}); free some space or choose another --out") from error
-
-
-def first_difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
-    """Where nested settings begin to differ, in words; how long a run takes may change."""
-    for name in {**old, **new}:
-        here = f"{path}.{name}" if path else name
-        if here.startswith("training.") and name in _MAY_CHANGE:
-            continue
-        a, b = old.get(name), new.get(name)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            if found := first_difference(a, b, here):
-                return found
-        elif a != b:
-            return f"{here} from {a!r} to {b!r}"
-    return None
-
-
 def _measure(task: Task, store: TokenStore, device: torch.device) -> Metrics:
     return task.measure(task.gold(store), task.answer_store(store, device))
 
@@ -377,8 +315,7 @@ def _save(
         start=start,
     )
     save_folder(out, ModelFolder(task, tokenizer, recipe.to_dict(), metrics, card, calibration=trust.rows))
-    (out / "run.toml").unlink(missing_ok=True)
-    remove_checkpoints(out)
+    let_go(out)
     shutil.rmtree(out / "stores", ignore_errors=True)
 
 

@@ -1,0 +1,105 @@
+"""How alike two texts are, by the vectors of models that never learnt it, and by the same models behind some training.
+
+    WENMO_DATA=... python benchmarks/similarity.py --out runs/alike --sets mrpc --models minilm=FOLDER,elmo=FOLDER
+    WENMO_DATA=... python benchmarks/similarity.py --out runs/alike --sets mrpc --models minilm=FOLDER --trained siamese
+
+Pairs with labels of 0 and 1: MRPC's test part, AFQMC's dev part, LCQMC's test part. A line of OUT/rows.jsonl for each
+model, set and pooling: Spearman's and Pearson's correlation of the cosine with the label, and the accuracy at the
+threshold that was best on other pairs (of MRPC and AFQMC on 1,000 pairs of train, of LCQMC on dev). ``--trained
+siamese,joined`` fine-tunes each model on the train part (of LCQMC on dev, there is no train part) and scores it on the
+same pairs. What is done is not done again.
+"""
+
+import argparse
+import json
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import wenmo
+
+SETS = {
+    "mrpc": ("mrpc/train.tsv", "mrpc/test.tsv"),
+    "afqmc": ("afqmc/train.tsv", "afqmc/dev.tsv"),
+    "lcqmc": ("lcqmc_dev_test/dev.tsv", "lcqmc_dev_test/test.tsv"),
+}
+"""Pairs to learn from, and to be scored by."""
+METRICS = ("spearman", "pearson", "accuracy")
+
+
+def sample(train: Path, place: Path) -> Path:
+    """1,000 pairs that a threshold is chosen on."""
+    header, *lines = train.read_text(encoding="utf-8").splitlines()
+    chosen = random.Random(0).sample(lines, 1000)
+    place.write_text("\n".join([header, *chosen]) + "\n", encoding="utf-8")
+    return place
+
+
+def untrained(folder: str, name: str, pooling: str, data: Path, out: Path) -> dict[str, Any]:
+    """By the cosine of the vectors as they are."""
+    train, test = (data / file for file in SETS[name])
+    dev = sample(train, out / f"{name}-1000.tsv")
+    return wenmo.evaluate(folder, test, task="similarity", pooling=pooling, dev=dev)["metrics"]
+
+
+def trained(folder: str, name: str, pair: str, data: Path, out: Path, precision: str) -> dict[str, Any]:
+    """Behind three epochs; a tenth of the pairs chooses the epoch and the threshold."""
+    train, test = (data / file for file in SETS[name])
+    settings = [f"task.pair={pair}", "training.max_epochs=3", "training.learning_rate=5e-5"]
+    place = out / f"{Path(folder).name}-{name}-{pair}"
+    result = wenmo.train(
+        train,
+        test=test,
+        model=folder,
+        task="similarity",
+        out=place,
+        overrides=settings,
+        precision=precision,
+        resume=True,
+    )
+    return dict(result.test)
+
+
+def main() -> None:
+    """Measure what is not measured yet, then print all of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--models", default="", help="name=FOLDER, name=FOLDER")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--poolings", default="first,mean,max,last")
+    parser.add_argument("--trained", default="", help="siamese, joined; instead of the poolings")
+    parser.add_argument("--precision", default="bfloat16", help="of training")
+    asked = parser.parse_args()
+    data = Path(os.environ["WENMO_DATA"])
+    asked.out.mkdir(parents=True, exist_ok=True)
+    log = asked.out / "rows.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    done = {(row["model"], row["set"], row["how"]) for row in rows}
+    for model, folder in (each.split("=", 1) for each in asked.models.split(",") if each):
+        for name in asked.sets.split(","):
+            for how in (asked.trained or asked.poolings).split(","):
+                if (model, name, how) in done:
+                    continue
+                begun = time.perf_counter()
+                found = (
+                    trained(folder, name, how, data, asked.out, asked.precision)
+                    if asked.trained
+                    else untrained(folder, name, how, data, asked.out)
+                )
+                rows.append({"model": model, "set": name, "how": how, "metrics": found})
+                rows[-1]["seconds"] = round(time.perf_counter() - begun, 1)
+                with log.open("a") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
+    for row in rows:
+        figures = "  ".join(
+            f"{metric} {100 * each['value']:.1f} ({100 * each['low']:.1f}–{100 * each['high']:.1f})"
+            for metric in METRICS
+            if (each := row["metrics"].get(metric))
+        )
+        print(f"{row['model']:12} {row['set']:6} {row['how']:8} {figures}")
+
+
+if __name__ == "__main__":
+    main()
