@@ -176,20 +176,18 @@ def spans_of(tags: Sequence[str], scheme: SchemeName) -> list[Span]:
     if scheme == "none":
         return [Span(i, i + 1, tag) for i, tag in enumerate(tags)]
     rules = SCHEMES[scheme]
-    read = [_read(scheme, tag) for tag in (*tags, OUTSIDE)]
+    read = [_read(scheme, tag) for tag in (*tags, OUTSIDE)]  # so what stands before the first is outside too
     found = []
-    place = 0
-    before = read[-1]
-    while place < len(tags):
-        role, kind = read[place]
+    end = 0
+    for place, (role, kind) in enumerate(read):
+        if role == "outside" or place < end:
+            continue
         end = place + 1
-        if role != "outside" and _starts(rules, before, (role, kind)):
+        if _starts(rules, read[place - 1], (role, kind)):
             while _goes_on(read[end - 1], read[end]):
                 end += 1
             if _ends(rules, read[end - 1], read[end]):
                 found.append(Span(place, end, kind))
-        place = end
-        before = read[place - 1]
     return found
 
 

@@ -6,6 +6,7 @@ their products with the first layer's gates. Sentences are sorted by length, the
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -105,10 +106,9 @@ class PackedTagger:
         if self._characters is None:
             distinct, places = np.unique(ids, return_inverse=True)
             return _split(places, lengths), self._model.embeddings(torch.from_numpy(distinct.astype(np.int64)))
-        number: dict[str, int] = {}
-        places = np.fromiter(
-            (number.setdefault(word, len(number)) for words in sentences for word in words), np.int64, len(ids)
-        )
+        words = list(chain.from_iterable(sentences))
+        number = {word: i for i, word in enumerate(dict.fromkeys(words))}
+        places = np.fromiter(map(number.__getitem__, words), np.int64, len(words))
         id_of = np.empty(len(number), np.int64)
         id_of[places] = ids
         parts = [self._model.embeddings(torch.from_numpy(id_of)), self._say_characters(list(number))]
