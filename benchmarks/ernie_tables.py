@@ -109,7 +109,8 @@ def cloze_sentences(corpus: Corpus) -> list[tuple[np.ndarray, int, int]]:
         for line in (DATA / "lexica_zh" / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
     }
     shard = corpus.held_out()
-    assert shard is not None
+    if shard is None:
+        raise SystemExit("the corpus holds no documents out; raise corpus.held_out_share")
     found = []
     for row in range(len(shard)):
         ids = shard.store["input_ids"][row]

@@ -44,11 +44,11 @@ def untrained(folder: str, name: str, pooling: str, data: Path, out: Path) -> di
     return wenmo.evaluate(folder, test, task="similarity", pooling=pooling, dev=dev)["metrics"]
 
 
-def trained(folder: str, name: str, pair: str, data: Path, out: Path, precision: str) -> dict[str, Any]:
+def trained(model: str, folder: str, name: str, pair: str, data: Path, out: Path, precision: str) -> dict[str, Any]:
     """Behind three epochs; a tenth of the pairs chooses the epoch and the threshold."""
     train, test = (data / file for file in SETS[name])
     settings = [f"task.pair={pair}", "training.max_epochs=3", "training.learning_rate=5e-5"]
-    place = out / f"{Path(folder).name}-{name}-{pair}"
+    place = out / f"{model}-{name}-{pair}"
     result = wenmo.train(
         train,
         test=test,
@@ -84,7 +84,7 @@ def main() -> None:
                     continue
                 begun = time.perf_counter()
                 found = (
-                    trained(folder, name, how, data, asked.out, asked.precision)
+                    trained(model, folder, name, how, data, asked.out, asked.precision)
                     if asked.trained
                     else untrained(folder, name, how, data, asked.out)
                 )

@@ -305,7 +305,7 @@ def test_states_that_are_carried_go_on_behind_a_stop(corpus: Path, tmp_path: Pat
     with pytest.raises(RuntimeError, match="killed"):
         pretrain(corpus, "elmo", stopped, *carried, observers=[KilledAt(5)])
     checkpoint = load_checkpoint(stopped)
-    assert checkpoint is not None and checkpoint.model["carried_hidden"].abs().sum() > 0
+    assert checkpoint is not None and checkpoint.model["carried.hidden"].abs().sum() > 0
     pretrain(corpus, "elmo", stopped, *carried, resume=True)
     vectors = [wenmo.load(folder).embed(["a word w7"]) for folder in (whole, stopped)]
     assert (vectors[0] == vectors[1]).all()

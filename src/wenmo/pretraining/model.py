@@ -35,7 +35,9 @@ class Pretraining(Learner):
                 head = each.make_head(extractor_config)
                 if head is not None:
                     self.heads[each.head_name] = head
-        self._carry(max((each.streams for each in objectives), default=0))
+        streams = max((each.streams for each in objectives), default=0)
+        # Learnt by nobody: in checkpoints, and in no model folder.
+        self.carried = CarriedState(extractor.first_state(streams)) if streams else None  # type: ignore[operator]
         if {"masked_lm", "causal_lm"} & {each.head_name for each in objectives}:
             self._tie()
         # Weight decay would wear down what nothing teaches: a pooler, the mixture of ELMo's layers.
@@ -68,14 +70,14 @@ class Pretraining(Learner):
     def forward(self, example: PretrainingExample) -> tuple[Tensor, Tensor]:
         """The summed loss of each objective ``(k,)``, and how many labels each counts ``(k,)``; 0 where the example is
         not for it."""
-        carries = self.training and self.carried_hidden is not None
-        reading = Reading(self.extractor, self._from_carried(example) if carries else example.batch)
+        carried = self.carried if self.training else None
+        reading = Reading(self.extractor, carried.before(example) if carried is not None else example.batch)
         sums = {
             name: self.objectives[name].loss(self._head(name), reading, labels)
             for name, labels in example.labels.items()
         }
-        if carries and reading.state is not None:
-            self._keep(reading.state.detach())
+        if carried is not None and reading.state is not None:
+            carried.keep(reading.state.detach())
         none = next(iter(sums.values())).new_zeros(())
         return torch.stack([sums.get(name, none) for name in self.objectives]), self.counts(example)
 
@@ -92,35 +94,36 @@ class Pretraining(Learner):
         head_name = self.objectives[name].head_name
         return self.heads[head_name] if head_name in self.heads else None  # noqa: SIM401 - it has no get
 
-    def _carry(self, rows: int) -> None:
-        """Keep the states behind so many rows, in checkpoints too; they are no part of the model that is trained."""
-        state = self.extractor.first_state(rows) if rows else None  # type: ignore[operator]
-        self.carried_hidden: Tensor | None
-        self.carried_cell: Tensor | None
-        self.register_buffer("carried_hidden", state and state.hidden)
-        self.register_buffer("carried_cell", state and state.cell)
-
-    def _from_carried(self, example: PretrainingExample) -> TokenBatch:
-        """A batch that goes on where the one before ended, or from zeros."""
-        assert self.carried_hidden is not None and self.carried_cell is not None
-        if example.begins:
-            self.carried_hidden.zero_()
-            self.carried_cell.zero_()
-        rows = len(example.batch.attention_mask)
-        state = RecurrentState(self.carried_hidden[:, :rows].clone(), self.carried_cell[:, :rows].clone())
-        return replace(example.batch, past_key_values=state)
-
-    def _keep(self, state: RecurrentState) -> None:
-        """The states behind a batch; rows that it did not have keep theirs."""
-        assert self.carried_hidden is not None and self.carried_cell is not None and state.cell is not None
-        self.carried_hidden[:, : state.hidden.size(1)] = state.hidden
-        self.carried_cell[:, : state.cell.size(1)] = state.cell
-
     def _tie(self) -> None:
         """The table of the words is an output too, so every batch changes all of it."""
         for module in self.extractor.modules():
             if isinstance(module, WordEmbeddings):
                 module.tied = True
+
+
+class CarriedState(nn.Module):
+    """The states behind the rows of a batch, from which the next batch goes on."""
+
+    def __init__(self, state: RecurrentState) -> None:
+        super().__init__()
+        self.hidden: Tensor
+        self.cell: Tensor
+        for name, value in zip(("hidden", "cell"), state.tensors(), strict=True):
+            self.register_buffer(name, value)
+
+    def before(self, example: PretrainingExample) -> TokenBatch:
+        """A batch that goes on where the one before ended, or from zeros."""
+        if example.begins:
+            self.hidden.zero_()
+            self.cell.zero_()
+        rows = len(example.batch.attention_mask)
+        state = RecurrentState(self.hidden[:, :rows].clone(), self.cell[:, :rows].clone())
+        return replace(example.batch, past_key_values=state)
+
+    def keep(self, state: RecurrentState) -> None:
+        """The states behind a batch; rows that it did not have keep theirs."""
+        for kept, behind in zip((self.hidden, self.cell), state.tensors(), strict=True):
+            kept[:, : behind.size(1)] = behind
 
 
 def perplexity(sums: Tensor, counts: Tensor) -> float:
