@@ -18,11 +18,9 @@ Sequences have 64 tokens. What is done stands in OUT/rows.jsonl; a script that w
 
 import argparse
 import gzip
-import json
 import os
 import random
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ import numpy as np
 import torch
 
 import wenmo
+from finished import Finished
 from wenmo.data.batching import token_batch
 from wenmo.interchange.huggingface import read_checkpoint
 from wenmo.models.pretraining_heads import MaskedLanguageModelHead
@@ -188,17 +187,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True, help="of each arm")
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    log = asked.out / "rows.jsonl"
-    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    finished = Finished(asked.out / "rows.jsonl")
 
-    def once(arm: str, what: str, seed: int, run: Any) -> None:
-        if any((row["arm"], row["what"], row["seed"]) == (arm, what, seed) for row in rows):
-            return
-        begun = time.perf_counter()
-        rows.append({"arm": arm, "what": what, "seed": seed, "found": run(), "seconds": time.perf_counter() - begun})
-        with log.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
+    def once(arm: str, what: str, seed: int, run: Callable[[], Any]) -> None:
+        finished.once({"arm": arm, "what": what, "seed": seed}, lambda: {"found": run()})
 
     for arm, settings in arms_of(asked.what, asked.steps).items():
         base = asked.out / arm.replace(" ", "-")
@@ -213,7 +205,7 @@ def main() -> None:
             for seed in range(asked.seeds):
                 place = asked.out / f"{arm.replace(' ', '-')}-{name}-{seed}"
                 once(arm, name, seed, lambda b=base, n=name, f=files, p=place, s=seed: tune(b, n, f, p, s))
-    show(rows)
+    show(finished.rows)
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -27,7 +27,6 @@ The shape bert-base has random weights, and the vocabulary of the MiniLM.
 """
 
 import argparse
-import json
 import os
 import random
 import statistics
@@ -35,6 +34,7 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ import torch
 from tokenizers import Tokenizer
 
 import wenmo
+from finished import Finished
 from wenmo.data.readers import read_rows
 from wenmo.data.rows import Row
 from wenmo.training.progress import Silent
@@ -227,32 +228,22 @@ def tokens_of(rows: list[Row], folder: Path) -> int:
 
 
 def measured(part: Part, method: str, start: Start) -> dict[str, Any]:
-    """A run as a line."""
+    """What a run found, and its speed."""
     with tempfile.TemporaryDirectory() as place:
-        begun, cpu = time.perf_counter(), time.process_time()
         found = (
             by_trainer(part, Path(place), start) if method == "trainer" else by_wenmo(part, method, Path(place), start)
         )
-    return {
-        "set": part.name,
-        "number": part.number,
-        "method": method,
-        "precision": start.precision,
-        "rows": len(part.train),
-        **found,
-        "tokens_per_second": tokens_of(part.train, start.folder) * start.epochs / found["loop_seconds"],
-        "seconds": time.perf_counter() - begun,
-        "cpu_seconds": time.process_time() - cpu,
-        "threads": torch.get_num_threads(),
-    }
+    rate = tokens_of(part.train, start.folder) * start.epochs / found["loop_seconds"]
+    return {"rows": len(part.train), **found, "tokens_per_second": rate, "threads": torch.get_num_threads()}
 
 
 def table(lines: list[dict[str, Any]]) -> None:
     """Means over seeds or folds."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
-        groups[line["shape"], line["set"], line["labels"], line["precision"], line["method"]].append(line)
-    for (shape, name, labels, precision, method), runs in sorted(groups.items()):
+        key = [line[name] for name in ("shape", "set", "labels", "texts", "precision", "method")]
+        groups[tuple(key)].append(line)
+    for (shape, name, labels, _, precision, method), runs in sorted(groups.items()):
         accuracy = [100 * run["accuracy"] for run in runs]
         spread = statistics.stdev(accuracy) if len(runs) > 1 else 0.0
         times = "  ".join(
@@ -292,27 +283,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=MAX_EPOCHS)
     parser.add_argument("--runs", type=int, default=3, help="only the first so many seeds or folds")
     asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    log = asked.out / "runs.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {
-        (each["shape"], each["set"], each["number"], each["labels"], each["precision"], each["method"])
-        for each in lines
-    }
+    finished = Finished(asked.out / "runs.jsonl")
     folder = minilm() if asked.shape == "minilm" else bert_base(asked.out / "bert-base")
     for name in asked.sets.split(","):
         for part in parts_of(name, Path(os.environ["WENMO_DATA"]))[: asked.runs]:
             for size in [int(each) for each in asked.labels.split(",")] if asked.labels else [0]:
                 for method in asked.methods.split(","):
-                    key = (asked.shape, name, part.number, size, asked.precision, method)
-                    if key in done:
-                        continue
                     chosen, epochs = chosen_part(part, method, asked, size)
-                    line = measured(chosen, method, Start(folder, asked.precision, epochs))
-                    lines.append({"shape": asked.shape, "labels": size} | line)
-                    with log.open("a") as file:
-                        file.write(json.dumps(lines[-1]) + "\n")
-    table(lines)
+                    which = {"shape": asked.shape, "set": name, "number": part.number, "labels": size}
+                    which |= {"texts": asked.texts, "precision": asked.precision, "method": method}
+                    start = Start(folder, asked.precision, epochs)
+                    finished.once(which, partial(measured, chosen, method, start))
+    table(finished.rows)
 
 
 if __name__ == "__main__":

@@ -18,46 +18,22 @@ import argparse
 import json
 import os
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import wenmo
+from finished import Finished, Row
 from wenmo.data.readers import read_rows
 
 DATA = Path(os.environ.get("WENMO_DATA", ""))
-Row = dict[str, Any]
 
 
-class Rows:
-    """What is finished."""
-
-    def __init__(self, out: Path) -> None:
-        out.mkdir(parents=True, exist_ok=True)
-        self._path = out / "rows.jsonl"
-        self.rows: list[Row] = []
-        if self._path.exists():
-            self.rows = [json.loads(line) for line in self._path.read_text().splitlines()]
-
-    def once(self, name: str, seed: int, run: Callable[[], Row]) -> None:
-        """Run what is not done yet."""
-        if any((row["name"], row["seed"]) == (name, seed) for row in self.rows):
-            return
-        begun, cpu = time.perf_counter(), time.process_time()
-        found = run()
-        times = {"seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - cpu}
-        self.rows.append({"name": name, "seed": seed, **found, **times})
-        with self._path.open("a") as file:
-            file.write(json.dumps(self.rows[-1]) + "\n")
-
-    def print(self, metric: str) -> None:
-        """Means over seeds."""
-        for name in dict.fromkeys(row["name"] for row in self.rows):
-            values = [row[metric] for row in self.rows if row["name"] == name and metric in row]
-            if values:
-                spread = statistics.stdev(values) if len(values) > 1 else 0.0
-                print(f"{name:12} {metric:12} {100 * statistics.mean(values):.1f} ± {100 * spread:.1f} ({len(values)})")
+def show(rows: list[Row], metric: str) -> None:
+    """Means over seeds."""
+    for name in dict.fromkeys(row["name"] for row in rows):
+        values = [row[metric] for row in rows if row["name"] == name and metric in row]
+        if values and name != "pretraining":
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            print(f"{name:12} {metric:12} {100 * statistics.mean(values):.1f} ± {100 * spread:.1f} ({len(values)})")
 
 
 def reviews(place: Path) -> Path:
@@ -76,7 +52,7 @@ def reviews(place: Path) -> Path:
 
 def lstm(out: Path, steps: int, seeds: int) -> None:
     """A language model under a classifier."""
-    rows = Rows(out)
+    finished = Finished(out / "rows.jsonl")
     base, train = out / "pretrained", DATA / "chnsenticorp"
 
     def pretrain() -> Row:
@@ -98,7 +74,7 @@ def lstm(out: Path, steps: int, seeds: int) -> None:
         )
         return {"dev": result.dev, "steps": result.steps}
 
-    rows.once("pretraining", 0, pretrain)
+    finished.once({"name": "pretraining", "seed": 0}, pretrain)
     for seed in range(seeds):
         for name in ("scratch", "pretrained"):
 
@@ -123,14 +99,14 @@ def lstm(out: Path, steps: int, seeds: int) -> None:
                 accuracy = {part: getattr(result, part)["accuracy"]["value"] for part in ("dev", "test")}
                 return {**accuracy, "unseen": unseen}
 
-            rows.once(name, seed, tune)
+            finished.once({"name": name, "seed": seed}, tune)
     for metric in ("dev", "test", "unseen"):
-        rows.print(metric)
+        show(finished.rows, metric)
 
 
 def elmo(out: Path, steps: int, seeds: int) -> None:
     """An ELMo under a tagger."""
-    rows = Rows(out)
+    finished = Finished(out / "rows.jsonl")
     base, conll = out / "pretrained", DATA / "conll2003"
 
     def pretrain() -> Row:
@@ -151,7 +127,7 @@ def elmo(out: Path, steps: int, seeds: int) -> None:
         )
         return {"dev": result.dev, "steps": result.steps}
 
-    rows.once("pretraining", 0, pretrain)
+    finished.once({"name": "pretraining", "seed": 0}, pretrain)
     recipe = Path(__file__).parent.parent / "recipes" / "conll2003-bilstm-cnn-crf.toml"
     plain = ["data.vectors=", "data.keep_vector_words=false", "training.max_epochs=12"]
     for seed in range(seeds):
@@ -173,9 +149,9 @@ def elmo(out: Path, steps: int, seeds: int) -> None:
                 )
                 return {part: getattr(result, part)["f1"]["value"] for part in ("dev", "test")}
 
-            rows.once(name, seed, tune)
+            finished.once({"name": name, "seed": seed}, tune)
     for metric in ("dev", "test"):
-        rows.print(metric)
+        show(finished.rows, metric)
 
 
 def main() -> None:

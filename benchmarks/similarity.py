@@ -11,14 +11,13 @@ same pairs. What is done is not done again.
 """
 
 import argparse
-import json
 import os
 import random
-import time
 from pathlib import Path
 from typing import Any
 
 import wenmo
+from finished import Finished, Row
 
 SETS = {
     "mrpc": ("mrpc/train.tsv", "mrpc/test.tsv"),
@@ -73,26 +72,18 @@ def main() -> None:
     parser.add_argument("--precision", default="bfloat16", help="of training")
     asked = parser.parse_args()
     data = Path(os.environ["WENMO_DATA"])
-    asked.out.mkdir(parents=True, exist_ok=True)
-    log = asked.out / "rows.jsonl"
-    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {(row["model"], row["set"], row["how"]) for row in rows}
+    finished = Finished(asked.out / "rows.jsonl")
     for model, folder in (each.split("=", 1) for each in asked.models.split(",") if each):
         for name in asked.sets.split(","):
             for how in (asked.trained or asked.poolings).split(","):
-                if (model, name, how) in done:
-                    continue
-                begun = time.perf_counter()
-                found = (
-                    trained(model, folder, name, how, data, asked.out, asked.precision)
-                    if asked.trained
-                    else untrained(folder, name, how, data, asked.out)
-                )
-                rows.append({"model": model, "set": name, "how": how, "metrics": found})
-                rows[-1]["seconds"] = round(time.perf_counter() - begun, 1)
-                with log.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
-    for row in rows:
+
+                def measure(model: str = model, folder: str = folder, name: str = name, how: str = how) -> Row:
+                    if asked.trained:
+                        return {"metrics": trained(model, folder, name, how, data, asked.out, asked.precision)}
+                    return {"metrics": untrained(folder, name, how, data, asked.out)}
+
+                finished.once({"model": model, "set": name, "how": how}, measure)
+    for row in finished.rows:
         figures = "  ".join(
             f"{metric} {100 * each['value']:.1f} ({100 * each['low']:.1f}–{100 * each['high']:.1f})"
             for metric in METRICS
